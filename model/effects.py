@@ -1,0 +1,216 @@
+"""What machines say to each other and to their driver.
+
+A machine never acts: it fills an output buffer with *effects*, and its driver carries them out, in order. A *message*
+is what travels between machines; one record serves all kinds, unused fields are 0.
+
+Handlers of every machine have these two forms::
+
+    on_timer(node, now_us, which, out)
+    on_message(node, now_us, source, message, out)
+
+`source` is an opaque connection number of the driver: an answer goes back to it with `reply`.
+"""
+
+from __future__ import annotations
+
+from model.records import FAR_FUTURE_US, Record, flag, instant, nested, number
+
+MAX_HOSTS = 7
+"""Most hosts, and so most servers and sentinels. Kind: assumed."""
+
+MAX_EFFECTS = 128
+"""Most effects of one handler. A tick of a sentinel that knows 7 servers and 6 peers can have 5 for each. Kind: assumed."""
+
+# Kinds of effects.
+SEND, REPLY, CONNECT, CLOSE, SET_TIMER, CANCEL_TIMER, REPORT, BLOCK, KILL_CLIENTS = range(1, 10)
+
+# Kinds of messages: from the driver
+LINK_OPEN, LINK_CLOSED = 1, 2
+# to a Redis server
+PING, INFO, PUBLISH, SUBSCRIBE, REPLICAOF, LOOKUP, STORE = 10, 11, 12, 13, 14, 15, 16
+# from a Redis server
+PONG, INFO_REPLY, PUBLISH_REPLY, HELLO, LOOKUP_REPLY, STORE_REPLY, OK_REPLY = 20, 21, 22, 23, 24, 25, 26
+# between sentinels (besides PING, PONG, PUBLISH, PUBLISH_REPLY)
+ASK, ASK_REPLY = 30, 31
+# between Redis servers
+HANDSHAKE, HANDSHAKE_REPLY, PSYNC, CONTINUE, FULL_RESYNC, REPLICATE = 40, 41, 42, 43, 44, 45
+# SIP
+REGISTER, QUERY, RESPONSE = 50, 51, 52
+
+# Roles of a Redis server.
+PRIMARY, REPLICA = 1, 2
+
+# Purposes of SUBSCRIBE-like links: a sentinel has two connections to each server.
+COMMANDS, PUBSUB = 0, 1
+
+# Reports, numbered: the names are those of model.trace.
+REPORTS = (
+    "",
+    "+sdown", "-sdown", "+odown", "-odown", "+new-epoch", "+try-failover", "+vote-for-leader", "+elected-leader",
+    "+selected-slave", "+promoted-slave", "+slave-reconf-sent", "+slave-reconf-inprog", "+slave-reconf-done",
+    "-slave-reconf-sent-timeout", "+slave-reconf-sent-be", "+failover-end", "+failover-end-for-timeout",
+    "-failover-abort-not-elected", "-failover-abort-no-good-slave", "-failover-abort-slave-timeout",
+    "+switch-master", "+config-update-from", "+convert-to-slave", "+fix-slave-config", "+reboot", "+tilt", "-tilt",
+    "role-primary", "role-replica", "link-up", "link-down",
+    "redis-connected", "redis-lost", "waiting", "writable",
+    "confirmed", "refused", "unknown",
+    "write-accepted", "write-refused", "write-silent",
+    "crash", "restart", "pause", "resume", "vanish", "return", "partition", "heal",
+    "count-confirmed", "count-refused", "count-unknown", "count-lost",
+)  # fmt: skip
+(
+    _NONE,
+    SDOWN, SDOWN_END, ODOWN, ODOWN_END, NEW_EPOCH, TRY_FAILOVER, VOTE_FOR_LEADER, ELECTED_LEADER,
+    SELECTED_SLAVE, PROMOTED_SLAVE, RECONF_SENT, RECONF_INPROG, RECONF_DONE,
+    RECONF_SENT_TIMEOUT, RECONF_SENT_BEST_EFFORT, FAILOVER_END, FAILOVER_END_FOR_TIMEOUT,
+    ABORT_NOT_ELECTED, ABORT_NO_GOOD_SLAVE, ABORT_SLAVE_TIMEOUT,
+    SWITCH_MASTER, CONFIG_UPDATE_FROM, CONVERT_TO_SLAVE, FIX_SLAVE_CONFIG, REBOOT, TILT, TILT_END,
+    ROLE_PRIMARY, ROLE_REPLICA, LINK_UP, LINK_DOWN,
+    REDIS_CONNECTED, REDIS_LOST, WAITING, WRITABLE,
+    CONFIRMED, REFUSED, UNKNOWN,
+    WRITE_ACCEPTED, WRITE_REFUSED, WRITE_SILENT,
+    CRASH, RESTART, PAUSE, RESUME, VANISH, RETURN, PARTITION, HEAL,
+    COUNT_CONFIRMED, COUNT_REFUSED, COUNT_UNKNOWN, COUNT_LOST,
+) = range(len(REPORTS))  # fmt: skip
+
+_ANY = FAR_FUTURE_US
+
+MESSAGE = Record(
+    "Message",
+    "What travels between machines.",
+    [
+        number("kind", "one of the message kinds above", 0, 255),
+        number("request", "number of a SIP request, given back in the answer", 0, _ANY),
+        number("code", "SIP status; 1/0 for accepted/refused by Redis; step of a handshake", 0, 999),
+        number("role", "role that INFO reports", 0, 2),
+        number("primary", "1 + number of the server that is named as primary, 0 = none", 0, MAX_HOSTS),
+        flag("link_up", "INFO: the replica is in sync with its primary"),
+        number("down_s", "INFO: seconds since the replica's link went down, 0 while it is up", 0, _ANY, "s"),
+        number("heard_s", "INFO: seconds since the replica last heard from its primary", 0, _ANY, "s"),
+        number("offset", "replication offset: writes and publications applied", 0, _ANY),
+        number("branch", "history that `offset` belongs to: changes with every promotion and empty start", 0, 255),
+        number("run_rank", "order of the server's run id among all", 0, _ANY),
+        number("replica_priority", "INFO: priority for promotion", 0, 1000),
+        number("replicas", "INFO: the primary's replicas in order, 4 bits each, 1 + number", 0, _ANY),
+        number("epoch", "current epoch of the sender; epoch of a vote", 0, _ANY),
+        number("config_epoch", "epoch of the configuration that `primary` belongs to", 0, _ANY),
+        number("sentinel", "1 + number of a sentinel: sender of a hello, candidate, or who got the vote", 0, MAX_HOSTS),
+        flag("down", "the sentinel asked sees the primary down"),
+    ],
+)
+
+EFFECT = Record(
+    "Effect",
+    "One thing a machine wants done.",
+    [
+        number("kind", "SEND .. KILL_CLIENTS", 0, 15),
+        number("target", "own link (SEND, CONNECT, CLOSE), connection (REPLY, KILL_CLIENTS: spared), or timer", 0, _ANY),
+        number("server", "CONNECT: number of the host to connect to", 0, MAX_HOSTS),
+        number("delay_us", "SET_TIMER, BLOCK: how long", 0, _ANY, "us"),
+        number("report", "REPORT: index into REPORTS", 0, len(REPORTS) - 1),
+        number("about", "REPORT: 1 + number of the host concerned, 0 = none", 0, MAX_HOSTS),
+        instant("at_us", "REPORT: instant of the event, on the machine's clock"),
+        number("detail_us", "REPORT: see model.trace.EVENTS", 0, _ANY, "us"),
+        number("code", "REPORT: see model.trace.EVENTS", 0, _ANY),
+        nested("message", "SEND, REPLY: what to send", MESSAGE),
+    ],
+)
+
+OUT = Record(
+    "Out",
+    "Output buffer of a handler; the driver empties it after every call.",
+    [
+        number("n", "effects in the buffer", 0, MAX_EFFECTS),
+        nested("effects", "the effects, in order", EFFECT, MAX_EFFECTS),
+    ],
+)
+
+
+def clear(message):
+    """Set all fields of a message to 0."""
+    message.kind = 0
+    message.request = 0
+    message.code = 0
+    message.role = 0
+    message.primary = 0
+    message.link_up = 0
+    message.down_s = 0
+    message.heard_s = 0
+    message.offset = 0
+    message.branch = 0
+    message.run_rank = 0
+    message.replica_priority = 0
+    message.replicas = 0
+    message.epoch = 0
+    message.config_epoch = 0
+    message.sentinel = 0
+    message.down = 0
+
+
+def add(out, kind, target):
+    """Append an effect and return it."""
+    effect = out.effects[out.n]
+    out.n += 1
+    effect.kind = kind
+    effect.target = target
+    return effect
+
+
+def send(out, link, kind):
+    """Append a message on an own link; return it, for its fields to be filled."""
+    message = add(out, SEND, link).message
+    clear(message)
+    message.kind = kind
+    return message
+
+
+def reply(out, source, kind):
+    """Append an answer on the connection that a message came from; return it."""
+    message = add(out, REPLY, source).message
+    clear(message)
+    message.kind = kind
+    return message
+
+
+def connect(out, link, host):
+    """Open an own link to a host; the driver answers LINK_OPEN or LINK_CLOSED."""
+    effect = add(out, CONNECT, link)
+    effect.server = host
+
+
+def close(out, link):
+    """Close an own link; nothing of it arrives any more, and no LINK_CLOSED comes."""
+    add(out, CLOSE, link)
+
+
+def set_timer(out, which, delay_us):
+    """(Re-)arm a timer."""
+    effect = add(out, SET_TIMER, which)
+    effect.delay_us = delay_us
+
+
+def cancel_timer(out, which):
+    """Disarm a timer."""
+    add(out, CANCEL_TIMER, which)
+
+
+def report(out, event, about, now_us, code):
+    """Report an event of the trace."""
+    effect = add(out, REPORT, 0)
+    effect.report = event
+    effect.about = about
+    effect.at_us = now_us
+    effect.detail_us = 0
+    effect.code = code
+    return effect
+
+
+def block(out, delay_us):
+    """The machine's process stands still for a while; effects after this one leave only then."""
+    effect = add(out, BLOCK, 0)
+    effect.delay_us = delay_us
+
+
+def kill_clients(out, spared):
+    """Close all client and pub/sub connections to this server except one."""
+    add(out, KILL_CLIENTS, spared)

@@ -1,0 +1,457 @@
+"""What a scenario is, its defaults with their sources, and its checks.
+
+A scenario is one TOML file: hosts and what runs on them, settings of Sentinel and of the registrar, the network,
+faults on a time line, what to probe and for how long. Both arms read the same resolved `Scenario`.
+
+Keys carry their units; engines convert to integer microseconds once, on loading. Every default says its *kind*:
+``specified`` (by a standard or by the program's documentation), ``vendor default``, ``recommended``, ``measured`` or
+``assumed``. `assumptions` collects them for ``docs/assumptions.md``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pydantic
+from pydantic import BaseModel, ConfigDict
+
+from model.errors import ScenarioError
+
+SCHEMA = 1
+"""Version of the scenario schema."""
+
+MAX_HOSTS = 7
+"""Most hosts of a scenario: bound of all arrays in the machines. Kind: assumed."""
+
+MAX_FAULTS = 16
+"""Most faults of a scenario. Kind: assumed."""
+
+Kind = Literal["specified", "vendor default", "recommended", "measured", "assumed"]
+FaultKind = Literal["crash", "restart", "pause", "resume", "vanish", "return", "partition", "heal"]
+Process = Literal["all", "redis", "sentinel", "registrar"]
+
+PAIRS = {"crash": "restart", "pause": "resume", "vanish": "return", "partition": "heal"}
+"""Each fault and what undoes it."""
+
+
+def setting(default: Any, meaning: str, *, kind: Kind, source: str, unit: str = "", **limits: Any) -> Any:
+    """Declare one key: its default, meaning, unit, limits, and where the default comes from."""
+    extra = {"kind": kind, "source": source, "unit": unit}
+    return pydantic.Field(default, description=meaning, json_schema_extra=extra, **limits)
+
+
+class Section(BaseModel):
+    """Base of all tables of a scenario file: unknown keys are refused, values are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Host(Section):
+    """One machine and the programs on it."""
+
+    name: str = pydantic.Field(description="name used in faults and results", pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    redis: bool = setting(True, "runs a Redis server", kind="recommended", source="deployment guide")
+    sentinel: bool = setting(True, "runs a Sentinel", kind="recommended", source="deployment guide")
+    registrar: bool = setting(True, "runs a registrar node", kind="recommended", source="deployment guide")
+    replica_priority: int = setting(
+        100, "order of promotion, lower first, 0 = never", kind="vendor default", source="redis.conf 7.0",
+        ge=0, le=1000,
+    )
+
+
+class ServerSection(Section):
+    """What all Redis servers share."""
+
+    primary: str = setting("host1", "host whose Redis is primary at first", kind="recommended",
+                           source="deployment guide")
+    password: str = setting(
+        "hastudy-lab", "requirepass and masterauth of all servers (a lab password)", kind="assumed",
+        source="the deployment guide asks for equal passwords", pattern=r"^[A-Za-z0-9_-]{1,64}$",
+    )
+    diskless_sync_delay_ms: int = setting(
+        5_000, "wait of a primary before a full resync starts (0 for servers before 7.0)", unit="ms",
+        kind="vendor default", source="redis.conf 7.0, repl-diskless-sync-delay", ge=0, le=60_000,
+    )
+
+
+class SentinelSection(Section):
+    """Settings of all Sentinels."""
+
+    quorum: int = setting(2, "sentinels that must agree before an election is tried", kind="recommended",
+                          source="deployment guide", ge=1, le=MAX_HOSTS)
+    down_after_ms: int = setting(
+        10_000, "silence after which a sentinel alone calls an instance down", unit="ms", kind="recommended",
+        source="deployment guide (Redis's own default is 30 000)", ge=100, le=600_000,
+    )
+    failover_timeout_ms: int = setting(
+        20_000, "twice this is the pause between attempts; limit of each failover state", unit="ms",
+        kind="recommended", source="deployment guide (Redis's own default is 180 000)", ge=100, le=3_600_000,
+    )
+    parallel_syncs: int = setting(1, "replicas pointed to the new primary at once", kind="vendor default",
+                                  source="sentinel.c, SENTINEL_DEFAULT_PARALLEL_SYNCS", ge=1, le=MAX_HOSTS)
+    flush_us: int = setting(
+        500, "time for which one rewrite of its configuration file blocks a sentinel", unit="us", kind="measured",
+        source="lab, folder in memory; on a busy disk 10 to 1000 times as much", ge=0, le=5_000_000,
+    )
+
+
+class RegistrarSection(Section):
+    """Settings of all registrar nodes."""
+
+    policy: Literal["guide"] = setting(
+        "guide", "how a node follows the primary; `guide` is the deployment guide's behaviour 1 to 4",
+        kind="specified", source="deployment guide",
+    )
+    redis_timeout_ms: int = setting(
+        1_500, "an unanswered Redis command counts as a lost connection after this", unit="ms",
+        kind="vendor default", source="Flexisip redis-server-timeout (documented there, without effect there)",
+        ge=10, le=3_600_000,
+    )
+    info_period_ms: int = setting(
+        10_000, "how often a node asks its primary for the replicas", unit="ms", kind="assumed",
+        source="the deployment guide says `periodically`; Flexisip's default is 60 s", ge=100, le=3_600_000,
+    )
+    wait_poll_ms: int = setting(
+        1_000, "how often a node that waits on a replica asks it for the primary", unit="ms", kind="assumed",
+        source="the deployment guide says `wait`", ge=50, le=600_000,
+    )
+    retry_pause_ms: int = setting(
+        1_000, "pause after all known servers were tried in vain", unit="ms", kind="vendor default",
+        source="Flexisip 2.6, connectionRetryTimeout", ge=10, le=600_000,
+    )
+
+
+class NetworkSection(Section):
+    """The network between the hosts."""
+
+    delay_us: int = setting(
+        60, "one-way delay between two hosts, programs' wake-up included", unit="us", kind="measured",
+        source="lab, namespaces on one machine", ge=1, le=10_000_000,
+    )
+
+
+class ProbeSection(Section):
+    """How outages are observed. Both arms probe alike, so both see the same resolution."""
+
+    register_period_ms: int = setting(
+        200, "a REGISTER goes to every node this often", unit="ms", kind="assumed",
+        source="resolution of the outage windows", ge=20, le=60_000,
+    )
+    register_timeout_ms: int = setting(
+        2_000, "a REGISTER without final answer counts as unknown after this", unit="ms", kind="assumed",
+        source="longer than registrar.redis_timeout_ms", ge=20, le=32_000,
+    )
+    write_period_ms: int = setting(
+        20, "a write goes to every Redis server this often", unit="ms", kind="assumed",
+        source="resolution of first_write", ge=5, le=10_000,
+    )
+
+
+class Fault(Section):
+    """One event on the time line."""
+
+    kind: FaultKind = pydantic.Field(description="what happens")
+    host: str = pydantic.Field(description="the host it happens to")
+    at_ms: int = pydantic.Field(description="when, after the first fault", ge=0, le=86_400_000)
+    process: Process = setting("all", "which program of the host, for crash/restart and pause/resume",
+                               kind="assumed", source="the whole host")
+
+    @property
+    def strikes_process(self) -> bool:
+        """True when the fault concerns programs, not the network."""
+        return self.kind in ("crash", "restart", "pause", "resume")
+
+
+class RunSection(Section):
+    """How long a run is watched."""
+
+    horizon_ms: int = setting(60_000, "end of observation after the first fault", unit="ms", kind="assumed",
+                              source="long enough for the return", ge=100, le=86_400_000)
+
+
+class CompareSection(Section):
+    """What counts as agreement of simulated and real runs. Fixed before looking."""
+
+    margin_ms: int = setting(
+        0, "largest difference of medians (and of p95) that counts as equal; 0 = max(150 ms, 2 % of down_after_ms)",
+        unit="ms", kind="assumed", source="docs/decisions", ge=0, le=60_000,
+    )
+
+
+class Scenario(Section):
+    """One resolved scenario; immutable.
+
+    Build it with `load` or `parse`, which turn every fault in a file into one clear `ScenarioError`.
+    """
+
+    schema_: int = pydantic.Field(alias="schema", description="version of this file's schema", ge=SCHEMA, le=SCHEMA)
+    name: str = pydantic.Field(description="unique name", pattern=r"^[a-z][a-z0-9_]{0,60}$")
+    question: str = pydantic.Field(description="the question this scenario answers", min_length=1)
+    expects: str = pydantic.Field("", description="what is expected, and why")
+    host: tuple[Host, ...] = pydantic.Field(description="the hosts", min_length=1, max_length=MAX_HOSTS)
+    fault: tuple[Fault, ...] = pydantic.Field((), description="the time line", max_length=MAX_FAULTS)
+    server: ServerSection = ServerSection()
+    sentinel: SentinelSection = SentinelSection()
+    registrar: RegistrarSection = RegistrarSection()
+    network: NetworkSection = NetworkSection()
+    probe: ProbeSection = ProbeSection()
+    run: RunSection = RunSection()
+    compare: CompareSection = CompareSection()
+
+    def canonical(self) -> dict[str, Any]:
+        """The resolved scenario as plain data, defaults filled in."""
+        return self.model_dump(by_alias=True, mode="json")
+
+    @property
+    def digest(self) -> str:
+        """First 16 hex digits of the SHA-256 of the resolved scenario."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Names in order; an index into this is a host's number everywhere."""
+        return tuple(host.name for host in self.host)
+
+    @property
+    def sentinel_hosts(self) -> tuple[str, ...]:
+        """Hosts that run a sentinel."""
+        return tuple(host.name for host in self.host if host.sentinel)
+
+    @property
+    def margin_ms(self) -> int:
+        """Margin of equivalence in ms: the file's, else max(150 ms, 2 % of the delay)."""
+        return self.compare.margin_ms or max(150, self.sentinel.down_after_ms // 50)
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Scenario:
+    """Read a scenario file.
+
+    Parameters
+    ----------
+    path : path
+    overrides : sequence of str
+        ``key=value`` with a dotted key (``sentinel.down_after_ms=2000``, ``fault.0.kind=vanish``). The value is read
+        as TOML, or as a bare string where it is not TOML.
+
+    Raises
+    ------
+    ScenarioError
+        The file is missing, is not TOML, or says something that cannot be.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ScenarioError(str(path), "", f"cannot be read: {reason}", "a readable TOML file",
+                            "`hastudy scenarios` lists the ones that come with the kit") from None
+    return parse(text, str(path), overrides)
+
+
+def parse(text: str, where: str = "<text>", overrides: Sequence[str] = ()) -> Scenario:
+    """Like `load`, from a string; `where` names it in errors."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(where, "", f"not TOML: {error}", "TOML 1.0", "mend the line that is named") from None
+    for override in overrides:
+        where = _apply(data, override, where)
+    try:
+        scenario = Scenario.model_validate_json(json.dumps(data))
+    except pydantic.ValidationError as error:
+        raise _translate(error, where) from None
+    _check_together(scenario, where)
+    return scenario
+
+
+def warnings(scenario: Scenario) -> list[str]:
+    """Settings that are legal and dangerous, each with its consequence."""
+    found = []
+    sentinels = len(scenario.sentinel_hosts)
+    if sentinels > 1 and scenario.sentinel.quorum == sentinels:
+        found.append("sentinel.quorum equals the number of sentinels: one lost sentinel and nothing fails over")
+    if sentinels == 2:
+        found.append("with two sentinels the majority is 2: when either host is lost, nothing fails over")
+    if scenario.probe.register_timeout_ms <= scenario.registrar.redis_timeout_ms:
+        found.append("probe.register_timeout_ms is not above registrar.redis_timeout_ms: a 500 would come too late "
+                     "to be seen, and counts as unknown")
+    return found
+
+
+def assumptions() -> Iterator[tuple[str, Any, str, str, str, str]]:
+    """Yield (key, default, unit, kind, source, meaning) of every setting that has a sourced default."""
+    for section, model in {"host": Host, "fault": Fault, **_sections()}.items():
+        for name, info in model.model_fields.items():
+            extra = info.json_schema_extra
+            if isinstance(extra, dict):
+                yield (f"{section}.{name}", info.default, str(extra["unit"]), str(extra["kind"]),
+                       str(extra["source"]), info.description or "")
+
+
+def _sections() -> dict[str, type[Section]]:
+    return {name: info.annotation for name, info in Scenario.model_fields.items()
+            if isinstance(info.annotation, type) and issubclass(info.annotation, Section)}
+
+
+def _apply(data: dict[str, Any], override: str, where: str) -> str:
+    """Put one ``key=value`` into `data`; return the new name of the source."""
+    key, sign, raw = override.partition("=")
+    source = f"--set {override}"
+    if not sign or not key:
+        raise ScenarioError(source, "", "not of the form key=value", "key=value",
+                            "for example --set sentinel.down_after_ms=2000")
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    target: Any = data
+    *parents, last = key.split(".")
+    for part in parents:
+        target = _step(target, part, source, key)
+    if isinstance(target, list):
+        target[_index(target, last, source, key)] = value
+    else:
+        target[last] = value
+    return f"{where} with --set" if " with --set" not in where else where
+
+
+def _step(target: Any, part: str, source: str, key: str) -> Any:
+    if isinstance(target, list):
+        return target[_index(target, part, source, key)]
+    inner = target.setdefault(part, {})
+    if not isinstance(inner, (dict, list)):
+        raise ScenarioError(source, key, "inside a plain value", "the path of a table's key",
+                            f"`{part}` has no keys of its own")
+    return inner
+
+
+def _index(target: list, part: str, source: str, key: str) -> int:
+    if part.isdecimal() and int(part) < len(target):
+        return int(part)
+    raise ScenarioError(source, key, f"entry {part!r} of a list", f"0 to {len(target) - 1}",
+                        "count the entries in the file, the first is 0")
+
+
+def _translate(error: pydantic.ValidationError, where: str) -> ScenarioError:
+    """The first fault that pydantic found, in the words of a scenario file."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    given, context = fault["input"], fault.get("ctx", {})
+    if fault["type"] == "extra_forbidden":
+        known = _known_keys(fault["loc"][:-1])
+        close = difflib.get_close_matches(str(fault["loc"][-1]), known, 1)
+        hint = f"did you mean `{close[0]}`?" if close else "remove it"
+        return ScenarioError(where, key, f"unknown (value {_show(given)})", "one of " + ", ".join(known), hint)
+    if fault["type"] == "missing":
+        return ScenarioError(where, key, "missing", "a value", _describe(fault["loc"]))
+    if fault["type"] in ("greater_than_equal", "less_than_equal"):
+        low, high = _limits(fault["loc"])
+        return ScenarioError(where, key, _show(given), f"{low} to {high}", _describe(fault["loc"]))
+    if fault["type"] == "literal_error":
+        return ScenarioError(where, key, _show(given), context["expected"], _describe(fault["loc"]))
+    return ScenarioError(where, key, _show(given), fault["msg"], _describe(fault["loc"]))
+
+
+def _show(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _field_at(loc: Sequence[int | str]) -> Any:
+    """The pydantic field (or model) that a location speaks of."""
+    model: Any = Scenario
+    info: Any = None
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        info = next((i for n, i in model.model_fields.items() if part in (n, i.alias)), None)
+        if info is None:
+            return None
+        inner = get_args(info.annotation)
+        model = inner[0] if inner and isinstance(inner[0], type) else info.annotation
+    return info
+
+
+def _known_keys(loc: Sequence[int | str]) -> list[str]:
+    info = _field_at(loc)
+    model: Any = Scenario
+    if info is not None:
+        inner = get_args(info.annotation)
+        model = inner[0] if inner else info.annotation
+    return [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
+
+
+def _limits(loc: Sequence[int | str]) -> tuple[Any, Any]:
+    low: Any = "any"
+    high: Any = "any"
+    for constraint in getattr(_field_at(loc), "metadata", ()):
+        low = getattr(constraint, "ge", low)
+        high = getattr(constraint, "le", high)
+    return low, high
+
+
+def _describe(loc: Sequence[int | str]) -> str:
+    info = _field_at(loc)
+    if info is None or not info.description:
+        return "see docs/scenario.md"
+    unit = (info.json_schema_extra or {}).get("unit", "") if isinstance(info.json_schema_extra, dict) else ""
+    return info.description + (f", in {unit}" if unit else "")
+
+
+def _check_together(scenario: Scenario, where: str) -> None:
+    """Contradictions between keys."""
+    names = scenario.host_names
+    for name in names:
+        if names.count(name) > 1:
+            raise ScenarioError(where, "host", f"{name} twice", "different names", "rename one of them")
+    servers = [host.name for host in scenario.host if host.redis]
+    if scenario.server.primary not in servers:
+        raise ScenarioError(where, "server.primary", _show(scenario.server.primary),
+                            "one of " + ", ".join(servers or ["(no host has redis = true)"]),
+                            "name a host that runs Redis")
+    sentinels = len(scenario.sentinel_hosts)
+    if scenario.sentinel.quorum > sentinels:
+        raise ScenarioError(where, "sentinel.quorum",
+                            f"{scenario.sentinel.quorum}, but only {sentinels} sentinels are defined",
+                            f"1 to {sentinels} (a quorum counts sentinels)",
+                            f"set `sentinel.quorum = {max(1, sentinels // 2 + 1)}`, or add hosts with `sentinel = true`")
+    for number, fault in enumerate(scenario.fault):
+        _check_fault(scenario, where, number, fault)
+    if scenario.fault and min(fault.at_ms for fault in scenario.fault) != 0:
+        raise ScenarioError(where, "fault", "without an entry at 0", "times that start at 0",
+                            "at_ms counts from the first fault: give that one `at_ms = 0`")
+
+
+def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> None:
+    key = f"fault.{number}"
+    names = scenario.host_names
+    if fault.host not in names:
+        close = difflib.get_close_matches(fault.host, names, 1)
+        raise ScenarioError(where, f"{key}.host", _show(fault.host), "one of " + ", ".join(names),
+                            f"did you mean `{close[0]}`?" if close else "name a host of this scenario")
+    if not fault.strikes_process and fault.process != "all":
+        raise ScenarioError(where, f"{key}.process", _show(fault.process), "no `process` for this kind of fault",
+                            f"`{fault.kind}` concerns the host's network as a whole")
+    host = scenario.host[names.index(fault.host)]
+    if fault.process != "all" and not getattr(host, fault.process):
+        runs = [name for name in ("redis", "sentinel", "registrar") if getattr(host, name)]
+        raise ScenarioError(where, f"{key}.process", _show(fault.process), "one of " + ", ".join(["all", *runs]),
+                            f"{host.name} does not run it")
+    if fault.at_ms > scenario.run.horizon_ms:
+        raise ScenarioError(where, f"{key}.at_ms", str(fault.at_ms), f"0 to {scenario.run.horizon_ms}",
+                            "the run ends at run.horizon_ms")
+    undoes = {undo: do for do, undo in PAIRS.items()}.get(fault.kind)
+    if undoes and not any(
+        other.kind == undoes and other.at_ms <= fault.at_ms
+        and (other.kind == "partition" or (other.host == fault.host and other.process == fault.process))
+        for other in scenario.fault
+    ):
+        raise ScenarioError(where, f"{key}.kind", _show(fault.kind), f"after a `{undoes}` of the same host and process",
+                            f"add a [[fault]] with kind = \"{undoes}\" before it, or remove this one")
