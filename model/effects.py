@@ -8,7 +8,8 @@ Handlers of every machine have these two forms::
     on_timer(node, now_us, which, out)
     on_message(node, now_us, source, message, out)
 
-`source` is an opaque connection number of the driver: an answer goes back to it with `reply`.
+`source` is the machine's own link number for what arrives on a link that it opened itself, else an opaque
+connection number of the driver, to which an answer goes back with `reply`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ MAX_HOSTS = 7
 """Most hosts, and so most servers and sentinels. Kind: assumed."""
 
 MAX_EFFECTS = 128
-"""Most effects of one handler. A tick of a sentinel that knows 7 servers and 6 peers can have 5 for each. Kind: assumed."""
+"""Most effects of one handler: a sentinel's tick has up to 6 for each of 7 servers and 6 peers. Kind: assumed."""
 
 # Kinds of effects.
-SEND, REPLY, CONNECT, CLOSE, SET_TIMER, CANCEL_TIMER, REPORT, BLOCK, KILL_CLIENTS = range(1, 10)
+SEND, REPLY, CONNECT, CLOSE, SET_TIMER, CANCEL_TIMER, REPORT, BLOCK, KILL_CLIENTS, DROP = range(1, 11)
 
 # Kinds of messages: from the driver
 LINK_OPEN, LINK_CLOSED = 1, 2
@@ -85,7 +86,7 @@ MESSAGE = Record(
         number("role", "role that INFO reports", 0, 2),
         number("primary", "1 + number of the server that is named as primary, 0 = none", 0, MAX_HOSTS),
         flag("link_up", "INFO: the replica is in sync with its primary"),
-        number("down_s", "INFO: seconds since the replica's link went down, 0 while it is up", 0, _ANY, "s"),
+        number("down_s", "INFO: seconds since the replica's link went down, 0 while up, -1 = never was", -1, _ANY, "s"),
         number("heard_s", "INFO: seconds since the replica last heard from its primary", 0, _ANY, "s"),
         number("offset", "replication offset: writes and publications applied", 0, _ANY),
         number("branch", "history that `offset` belongs to: changes with every promotion and empty start", 0, 255),
@@ -103,8 +104,8 @@ EFFECT = Record(
     "Effect",
     "One thing a machine wants done.",
     [
-        number("kind", "SEND .. KILL_CLIENTS", 0, 15),
-        number("target", "own link (SEND, CONNECT, CLOSE), connection (REPLY, KILL_CLIENTS: spared), or timer", 0, _ANY),
+        number("kind", "SEND .. DROP", 0, 15),
+        number("target", "own link (SEND, CONNECT, CLOSE), timer, or connection (others)", 0, _ANY),
         number("server", "CONNECT: number of the host to connect to", 0, MAX_HOSTS),
         number("delay_us", "SET_TIMER, BLOCK: how long", 0, _ANY, "us"),
         number("report", "REPORT: index into REPORTS", 0, len(REPORTS) - 1),
@@ -206,7 +207,7 @@ def report(out, event, about, now_us, code):
 
 
 def block(out, delay_us):
-    """The machine's process stands still for a while; effects after this one leave only then."""
+    """The machine's process stands still for a while; what this handler sends leaves, and its timers run, from then."""
     effect = add(out, BLOCK, 0)
     effect.delay_us = delay_us
 
@@ -214,3 +215,8 @@ def block(out, delay_us):
 def kill_clients(out, spared):
     """Close all client and pub/sub connections to this server except one."""
     add(out, KILL_CLIENTS, spared)
+
+
+def drop(out, source):
+    """Close a connection that somebody else opened; he is told LINK_CLOSED."""
+    add(out, DROP, source)

@@ -104,10 +104,10 @@ class Record:
         self._class = type(name, (), {"__slots__": tuple(names), "__doc__": meaning})
 
     def new(self) -> Any:
-        """A fresh slotted object with every value at 0 (or at its lower limit, when that is above 0)."""
+        """A fresh slotted object with every value at 0, or at the limit nearest to 0."""
         state = self._class()
         for field in self.fields:
-            make = field.record.new if field.record else (lambda low=field.low: max(0, low))
+            make = field.record.new if field.record else (lambda field=field: min(max(0, field.low), field.high))
             setattr(state, field.name, [make() for _ in range(field.count)] if field.count else make())
         return state
 

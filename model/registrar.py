@@ -60,6 +60,11 @@ from model.records import FAR_FUTURE_US, Record, duration, flag, instant, number
 MAX_REQUESTS = 64
 """Most SIP requests that a node has open with Redis; more are refused with 500. Kind: assumed."""
 
+MAX_LISTED = 15
+"""Most replicas that fit into a message; a replica stands there twice while an old link of it lingers.
+
+Kind: assumed (4 bits each)."""
+
 REDIS_LINK = 0
 """The node's only link."""
 
@@ -78,15 +83,16 @@ REGISTRAR = Record(
         duration("wait_poll_us", "how often a replica is asked for the primary"),
         duration("retry_pause_us", "pause after a round in vain"),
         number("phase", "DOWN, CONNECTING, ON_PRIMARY or ON_REPLICA", 0, 3),
+        number("configured", "number of the server that the node starts with", 0, MAX_HOSTS),
         number("current", "number of the server that the link goes to", 0, MAX_HOSTS),
         number("replicas", "known replicas in order, 4 bits each, 1 + number", 0, FAR_FUTURE_US),
-        number("cursor", "candidates of this round tried so far", 0, MAX_HOSTS + 1),
+        number("cursor", "candidates of this round tried so far", 0, MAX_LISTED + 1),
         number("lost_primary", "1 + number of the primary that was lost last, 0 = none", 0, MAX_HOSTS),
         instant("lost_us", "when it was lost"),
         number("moves", "moves since the last time-out of TIMER_ASK: guards against servers that name each other",
                0, MAX_HOSTS),
         flag("came_back", "a waiting node has already come back to the server that closed its connection"),
-        number("unanswered", "commands sent and not answered", 0, 4 * MAX_REQUESTS),
+        number("unanswered", "commands sent and not answered", 0, FAR_FUTURE_US),
         number("open_requests", "SIP requests open with Redis", 0, MAX_REQUESTS),
         number("request", "their numbers, 1 + the driver's; 0 = free", 0, FAR_FUTURE_US, count=MAX_REQUESTS),
         number("source", "where their answers go", 0, FAR_FUTURE_US, count=MAX_REQUESTS),
@@ -95,8 +101,17 @@ REGISTRAR = Record(
 )  # fmt: skip
 
 
-def start(node, first_server, out):
-    """Connect to the configured server (deployment guide: "the current Redis instance")."""
+def boot(node, first_server, out):
+    """The process has started: it knows only the configured server (the guide: "the current Redis instance")."""
+    for slot in range(MAX_REQUESTS):
+        node.request[slot] = 0  # the requests of an earlier life are nobody's: they get no answer
+    _disconnect(node, out)
+    node.configured = first_server
+    node.replicas = 0
+    node.cursor = 0
+    node.lost_primary = 0
+    node.moves = 0
+    node.came_back = 0
     _connect(node, first_server, out)
 
 
@@ -287,6 +302,6 @@ def _candidate(node, position):
     if listed != 0:
         return listed & 15
     if position == 0:
-        # No primary was ever seen: the configured server is the only one we know.
-        return node.lost_primary if node.lost_primary != 0 else node.current + 1
+        # While no primary was ever seen, the configured server is the only one we know.
+        return node.lost_primary if node.lost_primary != 0 else node.configured + 1
     return 0

@@ -22,6 +22,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict
 
 from model.errors import ScenarioError
+from model.sip_client import MAX_OPEN
 
 SCHEMA = 1
 """Version of the scenario schema."""
@@ -264,7 +265,7 @@ def parse(text: str, where: str = "<text>", overrides: Sequence[str] = ()) -> Sc
     for override in overrides:
         where = _apply(data, override, where)
     try:
-        scenario = Scenario.model_validate_json(json.dumps(data))
+        scenario = Scenario.model_validate_json(json.dumps(data, default=str))
     except pydantic.ValidationError as error:
         raise _translate(error, where) from None
     _check_together(scenario, where)
@@ -421,7 +422,12 @@ def _check_together(scenario: Scenario, where: str) -> None:
         raise ScenarioError(where, "sentinel.quorum",
                             f"{scenario.sentinel.quorum}, but only {sentinels} sentinels are defined",
                             f"1 to {sentinels} (a quorum counts sentinels)",
-                            f"set `sentinel.quorum = {max(1, sentinels // 2 + 1)}`, or add hosts with `sentinel = true`")
+                            f"set `sentinel.quorum = {sentinels // 2 + 1}`, or add hosts with `sentinel = true`")
+    longest_ms = scenario.probe.register_period_ms * (MAX_OPEN - 2)
+    if scenario.probe.register_timeout_ms > longest_ms:
+        raise ScenarioError(where, "probe.register_timeout_ms", str(scenario.probe.register_timeout_ms),
+                            f"at most {longest_ms} ({MAX_OPEN - 2} open requests)",
+                            "probe less often: raise `probe.register_period_ms`")
     for number, fault in enumerate(scenario.fault):
         _check_fault(scenario, where, number, fault)
     if scenario.fault and min(fault.at_ms for fault in scenario.fault) != 0:

@@ -16,9 +16,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from model.errors import TraceError
+
+_T = TypeVar("_T")
 
 SCHEMA = 1
 """Version of the trace schema that this code writes and reads."""
@@ -37,8 +39,8 @@ EVENTS: dict[str, str] = {
     "partition": "host moved to another side of a split",
     "heal": "all splits ended",
     # sentinel (about = the instance, or the server that is concerned)
-    "+sdown": "instance subjectively down",
-    "-sdown": "instance no longer subjectively down",
+    "+sdown": "instance subjectively down; code 0 = the Redis server of `about`, 1 = its sentinel",
+    "-sdown": "instance no longer subjectively down; code as for +sdown",
     "+odown": "primary objectively down",
     "-odown": "primary no longer objectively down",
     "+new-epoch": "current epoch raised; code = epoch",
@@ -187,32 +189,54 @@ def read_traces(path: Path) -> Iterator[Trace]:
     Raises
     ------
     TraceError
-        A line is not JSON, a header is missing or of another schema, an event is unknown.
+        The file cannot be read, a line is not a JSON object, a header is missing or of another schema, an event is
+        unknown.
     """
     trace: Trace | None = None
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TraceError(f"{path}: line {number} is not JSON: {error.msg}") from None
+    for where, data in _lines(path):
         if "schema" in data:
             if trace:
                 yield trace
             if data.pop("schema") != SCHEMA:
-                raise TraceError(f"{path}: line {number}: only trace schema {SCHEMA} can be read")
-            trace = Trace(**data)
+                raise TraceError(f"{where}: only trace schema {SCHEMA} can be read")
+            trace = _build(Trace, data, where)
         elif trace is None:
-            raise TraceError(f"{path}: line {number}: an event comes before the header")
+            raise TraceError(f"{where}: an event comes before the header")
         else:
-            trace.events.append(_event_from_json(path, number, data))
+            trace.events.append(_event_from_json(data, where))
     if trace:
         yield trace
 
 
-def _event_from_json(path: Path, number: int, data: dict[str, Any]) -> Event:
-    if data.get("event") not in EVENTS or data.get("actor") not in ACTORS:
-        raise TraceError(f"{path}: line {number}: unknown actor or event: {data.get('actor')} {data.get('event')}")
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name of the line for messages, its object)."""
     try:
-        return Event(**data)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise TraceError(f"{path}: cannot be read: {reason}") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        where = f"{path}: line {number}"
+        try:
+            data = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise TraceError(f"{where} is not JSON: {error.msg}") from None
+        if not isinstance(data, dict):
+            raise TraceError(f"{where} is not a JSON object")
+        yield where, data
+
+
+def _event_from_json(data: dict[str, Any], where: str) -> Event:
+    if data.get("event") not in EVENTS or data.get("actor") not in ACTORS:
+        raise TraceError(f"{where}: unknown actor or event: {data.get('actor')} {data.get('event')}")
+    event = _build(Event, data, where)
+    if not type(event.t_us) is type(event.detail_us) is type(event.code) is int:
+        raise TraceError(f"{where}: times and codes are integers")
+    return event
+
+
+def _build(kind: type[_T], data: dict[str, Any], where: str) -> _T:
+    try:
+        return kind(**data)
     except TypeError as error:
-        raise TraceError(f"{path}: line {number}: {error}") from None
+        raise TraceError(f"{where}: {str(error).removeprefix(f'{kind.__name__}.__init__() ')}") from None

@@ -1,0 +1,279 @@
+"""One run, from an empty machine to a trace; started by `replay` as process 1 of its own namespaces.
+
+Reads one line of JSON from standard input (see `Task`) and writes NDJSON to standard output: ``{"progress": text,
+"fraction": x}`` lines, then one ``{"trace": …}``, or ``{"error": text, "kind": class}`` instead. It has one thread,
+because network namespaces belong to threads. Whatever ends it, the kernel removes the rest (see `isolation`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from model.errors import EnvironmentLacks, HastudyError
+from model.scenario import Scenario
+from model.trace import Trace, event_to_json
+from reference_node.lab import cluster as clusters
+from reference_node.lab import config, kernel
+from reference_node.lab.cluster import Cluster
+from reference_node.lab.faults import Faults
+from reference_node.lab.network import LoopbackNetwork, NamespaceNetwork, Network
+from reference_node.lab.recorder import Recorder, stall_reasons, wall_us
+from reference_node.lab.servers import Server
+from reference_node.lab.write_prober import WriteProber
+
+STALL_US = 250_000
+"""A loop of our own that is late by more marks the run as stalled. Kind: assumed (a quarter of a ping period)."""
+
+MEMORY_PLACES = ("/dev/shm", "/mnt")
+"""Folders that exist everywhere and hold nothing a run needs; the first one is covered by a file system in memory."""
+
+MEMORY_MB = 256
+"""Size of that file system. Kind: assumed (a run writes a few MB)."""
+
+PROBER_MODULE = "reference_node.prober"
+"""Module of the SIP prober."""
+
+BATCH = 1_000
+"""Keys that are looked up at once. Kind: assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is asked to do.
+
+    Attributes
+    ----------
+    scenario : dict
+        `Scenario.canonical`.
+    run, seed : int
+    server : dict
+        Fields of a `Server`.
+    isolation : str
+        ``namespaces`` or ``loopback``; resolved by the parent.
+    keep_logs : str or None
+        Folder for a copy of the run's files.
+    """
+
+    scenario: dict
+    run: int
+    seed: int
+    server: dict
+    isolation: str
+    keep_logs: str | None
+
+    @classmethod
+    def make(cls, scenario: Scenario, run: int, seed: int, server: Server, isolation: str,
+             keep_logs: Path | None) -> Task:
+        """The task in plain values."""
+        plain = {**asdict(server), "path": str(server.path)}
+        return cls(scenario.canonical(), run, seed, plain, isolation, str(keep_logs) if keep_logs else None)
+
+    def to_line(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+def main() -> int:
+    """Run the task given on standard input."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `finally` clauses run in loopback mode
+    line = sys.stdin.readline()
+    if not line:
+        return 1  # the parent is gone
+    task = Task(**json.loads(line))
+    try:
+        trace = _run(task)
+    except HastudyError as error:
+        _say({"error": str(error), "kind": type(error).__name__})
+        return 1
+    _say({"trace": {**trace.header(), "events": [event_to_json(event) for event in trace.events]}})
+    return 0
+
+
+def _run(task: Task) -> Trace:
+    scenario = Scenario.model_validate_json(json.dumps(task.scenario))
+    server = Server(**{**task.server, "path": Path(task.server["path"])})
+    with _kept_folder(task.keep_logs) as keep, _work_folder(task.isolation) as folder:
+        network = _make_network(task.isolation, scenario)
+        try:
+            return asyncio.run(_Run(task, scenario, server, network, folder).measure())
+        finally:
+            if keep:
+                shutil.copytree(folder, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.rdb"))
+
+
+class _Run:
+    """One measurement and its parts."""
+
+    def __init__(self, task: Task, scenario: Scenario, server: Server, network: Network, folder: Path) -> None:
+        self._task, self._scenario, self._server, self._network = task, scenario, server, network
+        self._rng = random.Random(f"{task.seed}/{task.run}")
+        self._cluster = Cluster(scenario, network, server, folder, self._rng, _environment())
+        self._recorder = Recorder(_hosts_by_address(scenario, network))
+        self._stop = asyncio.Event()
+
+    async def measure(self) -> Trace:
+        """Start, break, watch, and write down."""
+        _progress("starting", 0.0)
+        shift = _clock_shift_us()
+        await self._cluster.start()
+        await self._cluster.wait_until_steady(lambda text: _progress(text, 0.1))
+        faults = Faults(self._scenario, self._cluster, self._recorder)
+        writes = self._write_prober()
+        sip = self._sip_prober()
+        pause = clusters.fault_moment_s(self._rng)
+        horizon_us = self._scenario.run.horizon_ms * 1000
+        _progress(f"steady, first fault in {pause:.1f} s", 0.2)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(writes.run(self._stop))
+            if sip:
+                group.create_task(sip.run(self._stop))
+            ticker = group.create_task(_tick(pause + horizon_us / 1e6))
+            origin_us = await faults.run(time.monotonic() + pause, horizon_us / 1e6)
+            ticker.cancel()
+            self._stop.set()
+        if sip:
+            await self._count(sip, origin_us + horizon_us)
+        self._read_logs()
+        events = self._recorder.trace_events(origin_us, horizon_us)
+        late_us = {"the write prober": writes.late_us, "a fault": faults.late_us}
+        reasons = stall_reasons(late_us, STALL_US, events, self._disturbed(), _clock_shift_us() - shift)
+        return Trace(
+            self._scenario.name, self._scenario.digest, "real", self._task.seed, self._task.run, horizon_us,
+            bool(reasons), "; ".join(reasons), _versions(self._server, self._network), events,
+        )
+
+    def _write_prober(self) -> WriteProber:
+        servers = {host: self._network.client_address(host) for host in self._cluster.redis_hosts}
+
+        def report(host: str, event: str, t_us: int) -> None:
+            self._recorder.add(t_us, "client", "prober", event, host)
+
+        return WriteProber(servers, self._scenario.server.password, self._scenario.probe.write_period_ms, report)
+
+    def _sip_prober(self):
+        """The prober of the registrar nodes; None when no node runs."""
+        if not self._cluster.registrar_hosts or find_spec(PROBER_MODULE) is None:
+            return None
+        from reference_node.prober import Prober
+
+        def emit(host: str, event: str, t_us: int, detail_us: int = 0, code: int = 0) -> None:
+            self._recorder.add(t_us, host, "client", event, "", detail_us, code)
+
+        targets = {host: (self._network.client_address(host), config.SIP_PORT)
+                   for host in self._cluster.registrar_hosts}
+        probe = self._scenario.probe
+        return Prober(targets, probe.register_period_ms, probe.register_timeout_ms, self._rng.getrandbits(32),
+                      config.SIP_DOMAIN, emit)
+
+    async def _count(self, sip, end_us: int) -> None:
+        """Note how many registrations each node confirmed, and how many of those the last primary lacks."""
+        for host, counts in sip.counts().items():
+            for outcome, count in counts.items():
+                self._recorder.add(end_us, host, "client", f"count-{outcome}", code=count)
+        primary = await self._cluster.primary_now()
+        if primary is None:
+            return
+        async with self._cluster.redis(primary) as server:
+            for host, aors in sip.confirmed_aors().items():
+                held = 0
+                for start in range(0, len(aors), BATCH):
+                    held += await server.exists(*(f"fs:{aor}" for aor in aors[start : start + BATCH]))
+                self._recorder.add(end_us, host, "client", "count-lost", primary, code=len(aors) - held)
+
+    def _read_logs(self) -> None:
+        for host, kind, path in clusters.logs(self._cluster):
+            if path.exists():
+                text = path.read_text(encoding="utf-8", errors="replace")
+                self._recorder.read_log(host, kind, text, self._cluster.sentinel_ids)
+
+    def _disturbed(self) -> set[str]:
+        """Hosts whose sentinel was stopped or killed by the scenario."""
+        return {fault.host for fault in self._scenario.fault
+                if fault.strikes_process and fault.process in ("all", "sentinel")}
+
+
+def _make_network(isolation: str, scenario: Scenario) -> Network:
+    kind = NamespaceNetwork if isolation == "namespaces" else LoopbackNetwork
+    return kind(scenario.host_names)
+
+
+@contextmanager
+def _kept_folder(keep_logs: str | None) -> Iterator[Path | None]:
+    """The folder for copies, reached through a descriptor: its name may soon be covered by a mount."""
+    if keep_logs is None:
+        yield None
+        return
+    descriptor = os.open(keep_logs, os.O_RDONLY | os.O_DIRECTORY)
+    yield Path(f"/proc/self/fd/{descriptor}")
+    os.close(descriptor)
+
+
+@contextmanager
+def _work_folder(isolation: str) -> Iterator[Path]:
+    """A folder in memory (sentinels stand still while a disk syncs) that ends with the run."""
+    if isolation == "namespaces":
+        place = next((place for place in MEMORY_PLACES if Path(place).is_dir()), None)
+        if place is None:
+            raise EnvironmentLacks(f"none of {', '.join(MEMORY_PLACES)} exists\n\nhint: make one of these folders")
+        kernel.mount_memory(place, MEMORY_MB)
+        yield Path(place)
+        return
+    parent = next((place for place in MEMORY_PLACES[:1] if os.access(place, os.W_OK)), None)
+    with tempfile.TemporaryDirectory(prefix="hastudy-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _environment() -> dict[str, str]:
+    """The programs' environment: log stamps in UTC."""
+    return {**os.environ, "TZ": "UTC"}
+
+
+def _hosts_by_address(scenario: Scenario, network: Network) -> dict[str, str]:
+    names = scenario.host_names
+    return {address(name): name for name in names for address in (network.address, network.client_address)}
+
+
+def _versions(server: Server, network: Network) -> dict[str, str]:
+    return {"redis": server.version, "flavour": server.flavour, "python": platform.python_version(),
+            "kernel": platform.release(), "isolation": network.isolation}
+
+
+def _clock_shift_us() -> int:
+    """The wall clock against the monotonic one; changes when somebody sets the wall clock."""
+    return wall_us() - time.monotonic_ns() // 1000
+
+
+async def _tick(length_s: float) -> None:
+    """Report progress once a second."""
+    begin = time.monotonic()
+    while True:
+        passed = time.monotonic() - begin
+        _progress(f"running, {max(0.0, length_s - passed):.0f} s left", min(1.0, 0.2 + 0.8 * passed / length_s))
+        await asyncio.sleep(1.0)
+
+
+def _progress(text: str, fraction: float) -> None:
+    _say({"progress": text, "fraction": round(fraction, 3)})
+
+
+def _say(message: dict) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The batch engine: the same machines compiled, thousands of runs a call.
+
+Runs are independent and numbered, and each draws from streams keyed by (seed, run, entity, purpose): any split over
+processes gives the same traces.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from model.scenario import Scenario
+from model.trace import Trace
+from sim import kernel
+from sim.compiled import compile_function, is_cached
+from sim.settings import settings_of, trace_of
+from sim.state import MAX_REPORTS, REPORT_ROW, WORLD
+from sim.steady import SETTINGS
+
+CHUNK = 50
+"""Runs of one call into compiled code: an interrupt waits at most for so many. Kind: assumed."""
+
+_HEAP = np.dtype([("t_us", "i8"), ("order", "i8"), ("place", "i8")], align=True)
+
+
+def iter_batch(scenario: Scenario, seed: int, first: int, count: int) -> Iterator[Trace]:
+    """Simulate runs `first` .. `first + count - 1` and yield their traces in order."""
+    engine = _Engine(scenario)
+    for start in range(first, first + count, CHUNK):
+        yield from engine.traces(seed, start, min(CHUNK, first + count - start))
+
+
+def warm_up() -> None:
+    """Compile the engine, or load it from the cache; says so on a terminal, because it takes a while."""
+    if not is_cached(kernel.batch) and sys.stderr.isatty():
+        print("compiling the batch engine (once for this version, about a minute) ...", file=sys.stderr)
+    _compiled()
+
+
+@cache
+def _compiled() -> Any:
+    return compile_function(kernel.batch)
+
+
+class _Engine:
+    """Compiled state and buffers for one scenario."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._settings = np.zeros(1, SETTINGS.dtype)
+        _fill(self._settings[0], SETTINGS, settings_of(scenario))
+        self._world = np.zeros(1, WORLD.dtype)
+        self._heap = np.zeros(kernel.HEAP_LENGTH, _HEAP)
+        self._rows = np.zeros(CHUNK * MAX_REPORTS, REPORT_ROW.dtype)
+        self.events = np.zeros(1, np.int64)
+
+    def traces(self, seed: int, first: int, count: int) -> Iterator[Trace]:
+        counts = np.zeros(count, np.int64)
+        filled = _compiled()(
+            self._world[0], self._settings[0], self._heap, seed, first, count, self._rows, counts, self.events, 0
+        )
+        assert filled >= 0, f"a bound of sim.state was too small: seed {seed}, run {first - 1 - filled}"
+        rows = self._rows[:filled].tolist()
+        start = 0
+        for index in range(count):
+            end = start + int(counts[index])
+            yield trace_of(self._scenario, seed, first + index, rows[start:end])
+            start = end
+
+
+def _fill(target: Any, record: Any, source: Any) -> None:
+    """Copy a slotted object into a NumPy record of the same declaration."""
+    for field in record.fields:
+        value = getattr(source, field.name)
+        if field.record and field.count:
+            for number, element in enumerate(value):
+                _fill(target[field.name][number], field.record, element)
+        elif field.record:
+            _fill(target[field.name], field.record, value)
+        else:
+            target[field.name] = value

@@ -1,0 +1,58 @@
+"""What happens when an event of the agenda is due. Both engines call `happen`, in order of (time, order).
+
+A stopped program (SIGSTOP) gets nothing; what comes meanwhile waits and is handled when it goes on, messages in order
+and timers last, as an event loop does. What comes while a program stands still in a flush comes when it is done.
+"""
+
+from __future__ import annotations
+
+from sim import faults, network, prober, processes
+from sim.state import (
+    CLOSING,
+    DELIVER,
+    FAULT,
+    NO_ROUTE,
+    TIMER,
+    WRITE_CHECK,
+    park,
+    release,
+    schedule_again,
+)
+
+
+def happen(world, place):
+    """The event at `place` of the agenda is due."""
+    event = world.event[place]
+    world.now_us = event.t_us
+    kind = event.kind
+    if kind == FAULT:
+        faults.strike(world, event.actor)
+    elif kind == WRITE_CHECK:
+        prober.check(world, event.actor)
+    elif kind == NO_ROUTE:
+        if event.generation == world.connection[event.connection].generation:
+            network.on_no_route(world, event.connection, world.now_us)
+    elif _is_valid(world, event):
+        process = world.process[event.actor]
+        if process.paused == 1:
+            park(world, place)
+            return
+        if process.busy_us > world.now_us:
+            schedule_again(world, place, process.busy_us)
+            return
+        processes.handle(world, event)
+    release(world, place)
+
+
+def _is_valid(world, event):
+    """False for what concerns a dead program, a closed connection or a timer that was set anew."""
+    if world.process[event.actor].alive == 0:
+        return False
+    if event.kind == TIMER:
+        return event.generation == world.process[event.actor].generation[event.which]
+    if event.kind == DELIVER:
+        connection = world.connection[event.connection]
+        if event.generation != connection.generation:
+            return False
+        return event.backwards == 1 or connection.state != CLOSING
+    return True

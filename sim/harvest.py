@@ -1,0 +1,52 @@
+"""What is counted when a run is over."""
+
+from __future__ import annotations
+
+from model.effects import COUNT_CONFIRMED, COUNT_LOST, COUNT_REFUSED, COUNT_UNKNOWN, MAX_HOSTS
+from sim.state import CLIENT, SENTINEL, actor, note
+
+
+def harvest(world):
+    """Report, for every node that was probed, how its registrations ended, and how many confirmed ones are lost."""
+    final = world.redis[_last_primary(world)]
+    lost_first = world.n_reports
+    for host in range(MAX_HOSTS):
+        if world.process[actor(CLIENT, host)].exists == 1:
+            client = world.client[host]
+            note(world, world.end_us, host, CLIENT, COUNT_CONFIRMED, 0, 0, client.confirmed)
+            note(world, world.end_us, host, CLIENT, COUNT_REFUSED, 0, 0, client.refused)
+            note(world, world.end_us, host, CLIENT, COUNT_UNKNOWN, 0, 0, client.unknown)
+            note(world, world.end_us, host, CLIENT, COUNT_LOST, 0, 0, 0)
+    for index in range(world.n_registrations):
+        branch = world.registration_branch[index]
+        if not _holds(world, final.branch, final.offset, branch, world.registration_offset[index]):
+            _count_lost(world, lost_first, world.registration_host[index])
+
+
+def _count_lost(world, first, host):
+    for index in range(first, world.n_reports):
+        row = world.report[index]
+        if row.report == COUNT_LOST and row.host == host:
+            row.code += 1
+
+
+def _last_primary(world):
+    """The primary that the newest configuration of any sentinel names."""
+    best = world.first_primary
+    newest = -1
+    for host in range(MAX_HOSTS):
+        process = world.process[actor(SENTINEL, host)]
+        if process.exists == 1 and process.alive == 1 and world.sentinel[host].config_epoch > newest:
+            newest = world.sentinel[host].config_epoch
+            best = world.sentinel[host].primary
+    return best
+
+
+def _holds(world, branch, offset, wanted_branch, wanted_offset):
+    """True when the history (branch, offset) contains the write (wanted_branch, wanted_offset)."""
+    while branch != 0:
+        if branch == wanted_branch:
+            return wanted_offset <= offset
+        offset = min(offset, world.fork_offset[branch])
+        branch = world.parent[branch]
+    return False

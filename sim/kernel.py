@@ -1,0 +1,106 @@
+"""The batch engine's loop: an event queue and nothing else. Compiled, never interpreted.
+
+The queue is a binary heap over (time, order); heap entries carry the place of their event on the agenda.
+"""
+
+from __future__ import annotations
+
+from sim.dispatch import happen
+from sim.harvest import harvest
+from sim.state import MAX_EVENTS
+from sim.steady import prepare
+
+
+def batch(world, settings, heap, seed, first, count, rows, row_counts, events, base):
+    """Simulate runs `first` .. `first + count - 1`; put their reports into `rows`, one run after the other.
+
+    Returns the number of rows, or -1 - run when a bound was too small in that run, or when `rows` is full.
+    """
+    filled = 0
+    for index in range(count):
+        events[0] += run_once(world, settings, heap, seed, first + index)
+        n_reports = world.n_reports
+        if world.overflow == 1 or filled + n_reports > len(rows):
+            return -1 - index
+        for number in range(n_reports):
+            _copy_row(world.report[number], rows[filled], world.origin_us)
+            filled += 1
+        row_counts[base + index] = n_reports
+    return filled
+
+
+def run_once(world, settings, heap, seed, run):
+    """Simulate one run; returns the number of events."""
+    prepare(world, settings, seed, run)
+    happened = 0
+    n = _push_fresh(world, heap, 0)
+    while n > 0 and world.overflow == 0:
+        if heap[0].t_us > world.end_us:
+            break
+        place = heap[0].place
+        n = _pop(heap, n)
+        happen(world, place)
+        happened += 1
+        n = _push_fresh(world, heap, n)
+    harvest(world)
+    return happened
+
+
+def _copy_row(report, row, origin_us):
+    row.t_us = report.t_us - origin_us
+    row.host = report.host
+    row.program = report.program
+    row.report = report.report
+    row.about = report.about
+    row.detail_us = report.detail_us
+    row.code = report.code
+
+
+def _push_fresh(world, heap, n):
+    for index in range(world.n_fresh):
+        place = world.fresh[index]
+        event = world.event[place]
+        _push(heap, n, event.t_us, event.order, place)
+        n += 1
+    world.n_fresh = 0
+    return n
+
+
+def _push(heap, n, t_us, order, place):
+    while n > 0:
+        up = (n - 1) >> 1
+        if t_us > heap[up].t_us or (t_us == heap[up].t_us and order > heap[up].order):
+            break
+        heap[n] = heap[up]
+        n = up
+    heap[n].t_us = t_us
+    heap[n].order = order
+    heap[n].place = place
+
+
+def _pop(heap, n):
+    """Take the first entry off; returns the new length."""
+    n -= 1
+    t_us = heap[n].t_us
+    order = heap[n].order
+    at = 0
+    while True:
+        down = 2 * at + 1
+        if down >= n:
+            break
+        if down + 1 < n and _is_before(heap[down + 1], heap[down].t_us, heap[down].order):
+            down += 1
+        if not _is_before(heap[down], t_us, order):
+            break
+        heap[at] = heap[down]
+        at = down
+    heap[at] = heap[n]
+    return n
+
+
+def _is_before(entry, t_us, order):
+    return entry.t_us < t_us or (entry.t_us == t_us and entry.order < order)
+
+
+HEAP_LENGTH = MAX_EVENTS + 1
+"""Entries that the heap needs: every place of the agenda can be on it."""

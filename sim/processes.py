@@ -1,0 +1,211 @@
+"""Calls the right machine when something is due for a program, and carries out the machine's effects.
+
+A program that rewrites its file (a sentinel's flush) stands still until that is done: what its handler sends leaves
+only then, and its timers run from then.
+"""
+
+from __future__ import annotations
+
+from model import redis_server, registrar, sentinel, sip_client
+from model.effects import (
+    BLOCK,
+    CANCEL_TIMER,
+    CLOSE,
+    CONNECT,
+    DROP,
+    KILL_CLIENTS,
+    LINK_CLOSED,
+    LINK_OPEN,
+    MAX_HOSTS,
+    PRIMARY,
+    REPLY,
+    REPORT,
+    RESPONSE,
+    SEND,
+    SET_TIMER,
+    STORE,
+)
+from sim import network, prober
+from sim.state import (
+    CLIENT,
+    CLOSED,
+    GONE,
+    LINKS,
+    MAX_REGISTRATIONS,
+    OPEN,
+    REDIS,
+    REGISTRAR,
+    SENTINEL,
+    TIMER,
+    note,
+    schedule,
+)
+
+
+def handle(world, event):
+    """Call the machine of a running program."""
+    if event.kind == TIMER:
+        _call_timer(world, event.actor, event.which)
+    elif event.kind == GONE:
+        redis_server.on_replica_gone(world.redis[event.actor % MAX_HOSTS], event.connection // LINKS % MAX_HOSTS + 1)
+    else:
+        number = event.connection
+        connection = world.connection[number]
+        if event.message.kind == LINK_OPEN:
+            connection.state = OPEN
+        elif event.message.kind == LINK_CLOSED:
+            connection.state = CLOSED
+            connection.generation += 1
+        source = number % LINKS if event.backwards == 1 else number
+        _call_message(world, event.actor, source, event.message)
+    carry_out(world, event.actor)
+
+
+def _call_timer(world, actor_, which):
+    host = actor_ % MAX_HOSTS
+    program = actor_ // MAX_HOSTS
+    world.out.n = 0
+    if program == SENTINEL:
+        sentinel.on_timer(world.sentinel[host], world.now_us, which, world.out)
+    elif program == REDIS:
+        redis_server.on_timer(world.redis[host], world.now_us, which, world.out)
+    elif program == REGISTRAR:
+        registrar.on_timer(world.registrar[host], world.now_us, which, world.out)
+    else:
+        sip_client.on_timer(world.client[host], world.now_us, which, world.out)
+
+
+def _call_message(world, actor_, source, message):
+    host = actor_ % MAX_HOSTS
+    program = actor_ // MAX_HOSTS
+    world.out.n = 0
+    if program == SENTINEL:
+        sentinel.on_message(world.sentinel[host], world.now_us, source, message, world.out)
+    elif program == REDIS:
+        _call_redis(world, host, source, message)
+    elif program == REGISTRAR:
+        registrar.on_message(world.registrar[host], world.now_us, source, message, world.out)
+    else:
+        if message.kind == RESPONSE:
+            _follow_confirmation(world, host, message)
+        sip_client.on_message(world.client[host], world.now_us, source, message, world.out)
+
+
+def _call_redis(world, host, source, message):
+    """A Redis server, and the books about histories: which continues which, and where requests were stored."""
+    server = world.redis[host]
+    branch = server.branch
+    redis_server.on_message(server, world.now_us, source, message, world.out)
+    if server.branch != branch and server.role == PRIMARY:
+        world.parent[server.branch] = server.old_branch
+        world.fork_offset[server.branch] = server.old_offset
+    if message.kind == STORE and server.role == PRIMARY:
+        slot = source // LINKS % MAX_HOSTS * sip_client.MAX_OPEN + message.request % sip_client.MAX_OPEN
+        world.stored_branch[slot] = server.branch
+        world.stored_offset[slot] = server.offset
+
+
+def _follow_confirmation(world, host, message):
+    """Book a confirmed registration, in time: the client forgets it once it is settled."""
+    client = world.client[host]
+    slot = message.request % sip_client.MAX_OPEN
+    is_open = client.settled <= message.request < client.sent and client.ended_us[slot] == 0
+    if not is_open or message.code != 200:
+        return
+    if world.n_registrations == MAX_REGISTRATIONS:
+        world.overflow = 1
+        return
+    stored = host * sip_client.MAX_OPEN + slot
+    world.registration_host[world.n_registrations] = host
+    world.registration_branch[world.n_registrations] = world.stored_branch[stored]
+    world.registration_offset[world.n_registrations] = world.stored_offset[stored]
+    world.n_registrations += 1
+
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+def carry_out(world, actor_):
+    """Carry out the effects in the output buffer, in order; what is sent leaves when the program is free again."""
+    out = world.out
+    busy_us = 0
+    for index in range(out.n):
+        if out.effects[index].kind == BLOCK:
+            busy_us += out.effects[index].delay_us
+    leaves_us = max(world.now_us, world.process[actor_].busy_us) + busy_us
+    world.process[actor_].busy_us = leaves_us
+    for index in range(out.n):
+        _carry_out_one(world, actor_, out.effects[index], leaves_us)
+
+
+def _carry_out_one(world, actor_, effect, leaves_us):
+    """Carry out one effect. An answer on a connection that leads elsewhere by now goes nowhere."""
+    kind = effect.kind
+    if kind == SEND:
+        _send(world, actor_ * LINKS + effect.target, 0, effect.message, leaves_us)
+    elif kind == REPLY:
+        if world.connection[effect.target].target == actor_:
+            _send(world, effect.target, 1, effect.message, leaves_us)
+    elif kind == SET_TIMER:
+        set_timer(world, actor_, effect.target, leaves_us + effect.delay_us)
+    elif kind == CANCEL_TIMER:
+        world.process[actor_].generation[effect.target] += 1
+    elif kind == CONNECT:
+        target = network.target_of(actor_, effect.target, effect.server)
+        network.open_connection(world, actor_ * LINKS + effect.target, target, leaves_us)
+    elif kind == CLOSE:
+        network.close_by_owner(world, actor_ * LINKS + effect.target, leaves_us)
+    elif kind == REPORT:
+        _report(world, actor_, effect)
+    elif kind == KILL_CLIENTS:
+        network.kill_clients(world, actor_, effect.target, leaves_us)
+    elif kind == DROP and world.connection[effect.target].target == actor_:
+        network.close_by_target(world, effect.target, leaves_us)
+
+
+def _send(world, number, backwards, message, leaves_us):
+    if number // LINKS // MAX_HOSTS == CLIENT:
+        event = network.send_datagram(world, number, backwards, leaves_us)
+    elif network.carries(world, number, backwards):
+        event = network.send_data(world, number, backwards, leaves_us)
+    else:
+        return
+    copy_message(message, event.message)
+
+
+def copy_message(message, copy):
+    """Copy all fields of a message."""
+    copy.kind = message.kind
+    copy.request = message.request
+    copy.code = message.code
+    copy.role = message.role
+    copy.primary = message.primary
+    copy.link_up = message.link_up
+    copy.down_s = message.down_s
+    copy.heard_s = message.heard_s
+    copy.offset = message.offset
+    copy.branch = message.branch
+    copy.run_rank = message.run_rank
+    copy.replica_priority = message.replica_priority
+    copy.replicas = message.replicas
+    copy.epoch = message.epoch
+    copy.config_epoch = message.config_epoch
+    copy.sentinel = message.sentinel
+    copy.down = message.down
+
+
+def set_timer(world, actor_, which, t_us):
+    """(Re-)arm a timer of a program."""
+    process = world.process[actor_]
+    process.generation[which] += 1
+    event = schedule(world, t_us, TIMER, actor_)
+    event.which = which
+    event.generation = process.generation[which]
+
+
+def _report(world, actor_, effect):
+    host = actor_ % MAX_HOSTS
+    program = actor_ // MAX_HOSTS
+    note(world, effect.at_us, host, program, effect.report, effect.about, effect.detail_us, effect.code)
+    if program == REDIS:
+        prober.expect_change(world, host)

@@ -1,0 +1,86 @@
+"""Both arms behind one face: a scenario goes in, traces come out, progress is shown on the way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from model.scenario import Scenario
+from model.trace import Trace
+
+START_S = 25
+"""Real seconds a run takes besides its horizon: start, steady state, random time of the fault. Kind: measured."""
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What is said besides results; all of it on stderr.
+
+    Parameters
+    ----------
+    quiet : bool
+        Say nothing, show no progress.
+    """
+
+    quiet: bool = False
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Progress]:
+        """A bar, on a terminal only; the function given takes the done fraction and a short text."""
+        from tqdm import tqdm
+
+        shown = "{desc} {percentage:3.0f} % |{bar}| {elapsed} < {remaining} {postfix}"
+        silent = self.quiet or not sys.stderr.isatty()
+        with tqdm(total=1.0, desc=title, file=sys.stderr, disable=silent, leave=False, bar_format=shown) as bar:
+
+            def show(fraction: float, text: str = "") -> None:
+                bar.set_postfix_str(text, refresh=False)
+                bar.update(min(fraction, 1.0) - bar.n)
+
+            yield show
+
+
+def simulate(
+    scenario: Scenario, runs: int, seed: int, voice: Voice, engine: str = "batch", jobs: int | None = None
+) -> list[Trace]:
+    """Predict."""
+    import sim
+
+    with voice.progress(f"simulating {runs} runs") as progress:
+        return sim.simulate(scenario, runs, seed, engine, jobs, lambda done, all_: progress(done / all_))
+
+
+@dataclass(slots=True)
+class RealRuns:
+    """Real runs of a scenario; those that ended are kept whatever happens next.
+
+    Attributes
+    ----------
+    traces : list of Trace
+        In order of their runs.
+    """
+
+    traces: list[Trace]
+
+    def measure(self, scenario: Scenario, runs: int, seed: int, voice: Voice, server: str | None = None) -> None:
+        """Run the scenario on real servers and fill `traces`."""
+        from reference_node.lab import replay, servers
+
+        chosen = servers.choose(server)
+        at_once = min(replay.default_parallel(), runs)
+        seconds = -(-runs // at_once) * (scenario.run.horizon_ms / 1000 + START_S)
+        voice.say(f"replaying {runs} runs on {chosen.flavour} {chosen.version}, {at_once} at once: "
+                  f"about {seconds / 60:.0f} min")  # fmt: skip
+        with voice.progress("replaying") as progress:
+            for trace in replay.iter_replay(scenario, runs, seed, server, progress=progress):
+                self.traces.append(trace)
+                self.traces.sort(key=lambda each: each.run)

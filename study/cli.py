@@ -1,0 +1,185 @@
+"""The command line: ``hastudy VERB``, the same as ``python -m study VERB``.
+
+Results go to stdout, talk and progress to stderr. `study.exits` says what the exit codes mean, `study.verbs` what the
+verbs do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import HastudyError, UsageError
+from study import verbs
+from study.arms import Voice
+from study.exits import ExitCode
+
+MAX_RUNS = 1_000_000
+"""Kind: assumed."""
+
+VANISH = "scenarios/host_loss/primary_host_vanishes.toml"
+CRASH = "scenarios/host_loss/primary_process_crashes.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: what it does, an example that works, its own arguments, and its function (None: not built yet)."""
+
+    does: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    run: Callable[[argparse.Namespace, Voice], ExitCode] | None = None
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number between two limits, refused with words otherwise."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _scenario(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO", help="a scenario file, or the name of one that comes with it")
+
+
+def _runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=_whole(1, MAX_RUNS), default=1000, help="simulated runs (default %(default)s)")
+
+
+def _engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=("batch", "world"), default="batch",
+                        help="compiled or interpreted; both give the same runs (default %(default)s)")  # fmt: skip
+    parser.add_argument("--jobs", type=_whole(1, 1024), help="processes (default: one for each core)")
+
+
+def _server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", metavar="PATH|NAME", help="which server, see `hastudy servers`")
+
+
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    _scenario(parser)
+    _runs(parser)
+    _engine(parser)
+
+
+def _replay(parser: argparse.ArgumentParser) -> None:
+    _scenario(parser)
+    parser.add_argument("--runs", type=_whole(1, 1000), default=5, help="real runs (default %(default)s)")
+    _server(parser)
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO|FOLDER", nargs="+", help="scenario files, names or folders")
+    _runs(parser)
+    _engine(parser)
+    parser.add_argument("--real", type=_whole(1, 1000), default=5, help="real runs (default %(default)s)")
+    parser.add_argument("--stored", action="store_true", help="use stored real runs of the same scenario")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML too")
+    _server(parser)
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO", nargs="?", help="its quorum and number of sentinels are taken")
+
+
+VERBS = {
+    "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", run=verbs.scenarios),
+    "simulate": Verb("predict: run a scenario in virtual time", f"hastudy simulate {VANISH} --runs 200",
+                     _simulate, verbs.simulate),
+    "replay": Verb("measure: run a scenario on real servers", f"hastudy replay {CRASH} --runs 2",
+                   _replay, verbs.replay),
+    "compare": Verb("predict and measure, and say whether they agree", f"hastudy compare {VANISH} --real 5",
+                    _compare, verbs.compare),
+    "tune": Verb("find the best down-after-milliseconds", f"hastudy tune {VANISH} --objective outage_p95"),
+    "check": Verb("explore all states of the election of three sentinels", "hastudy check", _check, verbs.check),
+    "conform": Verb("walk real Sentinel logs through the model", "hastudy conform sentinel.log"),
+    "lint": Verb("find faults in configuration files", "hastudy lint redis.conf sentinel.conf"),
+    "review": Verb("write one page for an architecture review", f"hastudy review {VANISH} --out review.html"),
+    "servers": Verb("list the real servers found, and what this machine allows", "hastudy servers",
+                    run=verbs.servers),
+}  # fmt: skip
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are errors like all others."""
+
+    def error(self, message: str) -> None:
+        raise UsageError(f"{message}\n\nhint: `{self.prog} --help` shows what is allowed")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    common.add_argument("--seed", type=_whole(0, 2**63 - 1), default=1, help="of all chance (default %(default)s)")
+    common.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
+    common.add_argument("--quiet", action="store_true", help="no progress, no talk")
+    common.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the scenario, such as sentinel.down_after_ms=2000; repeatable",
+    )
+    whole = _Parser(prog="hastudy", description="Predicts how long a SIP registrar cluster on Redis Sentinel is out, "
+                    "and checks the prediction against real servers.",
+                    epilog="exit codes: 0 agrees or done, 1 finding, 2 wrong use, 3 undecided, 4 environment lacks "
+                    "something, 130 interrupted")  # fmt: skip
+    below = whole.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        does = verb.does if verb.run else f"{verb.does} (not built yet)"
+        one = below.add_parser(name, parents=[common], help=does, description=f"{does[0].upper()}{does[1:]}.",
+                               epilog=f"example:\n  {verb.example}",
+                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        verb.arguments(one)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return int(_run(given))
+    except HastudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from complaining while it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+
+
+def _run(given: list[str]) -> ExitCode:
+    _refuse_unknown_verb(given)
+    args, rest = parser().parse_known_args(given)
+    verb = VERBS[args.verb]
+    if verb.run is None:
+        raise UsageError(f"`{args.verb}` is not built yet\n\nhint: `hastudy --help` lists what is")
+    if rest:
+        raise UsageError(f"unknown argument {rest[0]}\n\nhint: `hastudy {args.verb} --help` shows what is allowed")
+    args.command = given
+    code = verb.run(args, Voice(args.quiet))
+    sys.stdout.flush()
+    return code
+
+
+def _refuse_unknown_verb(given: Sequence[str]) -> None:
+    if not given:
+        raise UsageError("a verb is missing: one of " + ", ".join(VERBS) + "\n\nhint: `hastudy --help` explains them")
+    if given[0].startswith("-") or given[0] in VERBS:
+        return
+    close = difflib.get_close_matches(given[0], VERBS, 1)
+    hint = f"did you mean `{close[0]}`?" if close else "`hastudy --help` explains them"
+    raise UsageError(f"unknown verb {given[0]!r}\n  allowed: {', '.join(VERBS)}\n\nhint: {hint}")

