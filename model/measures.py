@@ -304,7 +304,8 @@ def _measure_failover(run: RunMeasures, by_name: dict[str, list[Event]], facts: 
         ]  # fmt: skip
 
     found = run.milestones
-    sdown = sorted(_first_by_host(seen("+sdown", facts.primary)).values())
+    # Code 1 speaks of the sentinel on the primary's host, which may be found silent earlier than its Redis.
+    sdown = sorted(_first_by_host([event for event in seen("+sdown", facts.primary) if event.code == 0]).values())
     if sdown:
         found["sdown_first"] = sdown[0]
     if len(sdown) >= facts.quorum:

@@ -177,7 +177,8 @@ class Record:
             if field.record:
                 span = f"`{field.record.name}`"
             else:
-                span = "instant" if field.is_time else f"{field.low}..{field.high}"
+                high = "2^60" if field.high == FAR_FUTURE_US else field.high
+                span = "instant" if field.is_time else f"{field.low}..{high}"
             rows.append(f"| `{field.name}{shape}` | {span} | {field.unit} | {field.meaning} |")
         return "\n".join(rows)
 

@@ -318,11 +318,16 @@ def _handle_server(node, now_us, number_, out):
     _check_subjectively_down(node, watch, now_us, number_, 0, stale_role, out)
     if is_primary:
         check_objectively_down(node, now_us, out)
-        if may_start_failover(node, now_us):
-            start_failover(node, now_us, out)
-            ask_others(node, now_us, True, out)
-        step_failover(node, now_us, out)
-        ask_others(node, now_us, False, out)
+        act_on_primary(node, now_us, out)
+
+
+def act_on_primary(node, now_us, out):
+    """The acting half of a tick: start a failover if one may start, take it one step on, ask the others."""
+    if may_start_failover(node, now_us):
+        start_failover(node, now_us, out)
+        ask_others(node, now_us, True, out)
+    step_failover(node, now_us, out)
+    ask_others(node, now_us, False, out)
 
 
 def _handle_peer(node, now_us, number_, out):

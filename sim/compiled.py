@@ -65,7 +65,8 @@ def join(root: Callable) -> str:
         linker.visit(definition)
         definition.name = name
         _drop_docstring(definition)
-        done[name] = f"# {function.__module__}.{function.__name__}\n@njit(cache=True)\n{ast.unparse(tree)}\n"
+        options = "cache=True" if function is root else "cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True"
+        done[name] = f"# {function.__module__}.{function.__name__}\n@njit({options})\n{ast.unparse(tree)}\n"
         wanted.extend(linker.callees)
     parts = [done[name] for name in sorted(done)]
     return "from numba import njit\n\n\n" + "\n\n".join(parts)

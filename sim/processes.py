@@ -44,6 +44,7 @@ from sim.state import (
 
 def handle(world, event):
     """Call the machine of a running program."""
+    world.out.n = 0
     if event.kind == TIMER:
         _call_timer(world, event.actor, event.which)
     elif event.kind == GONE:
@@ -64,7 +65,6 @@ def handle(world, event):
 def _call_timer(world, actor_, which):
     host = actor_ % MAX_HOSTS
     program = actor_ // MAX_HOSTS
-    world.out.n = 0
     if program == SENTINEL:
         sentinel.on_timer(world.sentinel[host], world.now_us, which, world.out)
     elif program == REDIS:
@@ -78,7 +78,6 @@ def _call_timer(world, actor_, which):
 def _call_message(world, actor_, source, message):
     host = actor_ % MAX_HOSTS
     program = actor_ // MAX_HOSTS
-    world.out.n = 0
     if program == SENTINEL:
         sentinel.on_message(world.sentinel[host], world.now_us, source, message, world.out)
     elif program == REDIS:
