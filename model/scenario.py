@@ -76,7 +76,7 @@ class ServerSection(Section):
         source="the deployment guide asks for equal passwords", pattern=r"^[A-Za-z0-9_-]{1,64}$",
     )
     diskless_sync_delay_ms: int = setting(
-        5_000, "wait of a primary before a full resync starts (0 for servers before 7.0)", unit="ms",
+        5_000, "wait of a primary before a full resync starts (the lab sets it on every server)", unit="ms",
         kind="vendor default", source="redis.conf 7.0, repl-diskless-sync-delay", ge=0, le=60_000,
     )
 

@@ -66,8 +66,9 @@ GENERATED_PREFIX = "fs-gen-"
 _GENERATED_LENGTH = 20
 _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-# Characters that are escaped besides space, control and non-ASCII ones. Source: Flexisip, see docs/node.md.
-_ESCAPED_IN_CALL_ID = frozenset(b'"#%&,;<=>@[\\]^`{|}')
+# Characters that are escaped besides space, control and non-ASCII ones. Source: Flexisip, but for the question mark of
+# a Call-ID: unescaped, it ends the parameters of the URI for any reader, and with them the life of the contact.
+_ESCAPED_IN_CALL_ID = frozenset(b'"#%&,;<=>?@[\\]^`{|}')
 _ESCAPED_IN_HEADERS = frozenset(b'"#%<>[\\]^`{|}:=,;')
 
 _OWN_PARAMETERS = ("callid", "expires", "cseq", "updatedAt", "alias", "usedAsRoute")
@@ -356,12 +357,13 @@ def contact_header(binding: Binding, now_s: int) -> str:
 
 def _new_binding(register: Registration, contact: NameAddr, now_s: int) -> Binding:
     """The binding that a contact asks for; its field is empty when the device has no unique id."""
+    expires_s = register.lifetime_s(contact)
     return Binding(
         field=_unique_id(contact),
-        contact=_storable(contact),
+        contact=_storable(contact, expires_s),
         call_id=register.call_id,
         cseq=register.cseq,
-        expires_s=register.lifetime_s(contact),
+        expires_s=expires_s,
         updated_s=now_s,
         path=register.path,
         accept=register.accept,
@@ -411,11 +413,15 @@ def _bare(binding: Binding) -> str:
     return _without(binding.contact.uri, ("fs-conn-id",))
 
 
-def _storable(contact: NameAddr) -> NameAddr:
-    """The contact without URI headers, and without parameters that would pass for the registrar's own."""
-    uri = uri_without_headers(contact.uri)
-    parameters = tuple(pair for pair in contact.parameters if pair[0].lower() != "pub-gruu")
-    return NameAddr(contact.display, _without(uri, (*_OWN_PARAMETERS, "fs-conn-id")), parameters)
+def _storable(contact: NameAddr, expires_s: int) -> NameAddr:
+    """The contact without URI headers, and without parameters that readers would take for the registrar's own."""
+
+    def misleads(name: str, value: str | None) -> bool:
+        # An `expires` of the header wins over that of the URI: it stays only where it says what was granted.
+        return name.lower() == "pub-gruu" or (name.lower() == "expires" and _number(value) != expires_s)
+
+    uri = _without(uri_without_headers(contact.uri), (*_OWN_PARAMETERS, "fs-conn-id"))
+    return NameAddr(contact.display, uri, tuple(pair for pair in contact.parameters if not misleads(*pair)))
 
 
 def _without(uri: str, names: Sequence[str]) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import socket
 import uuid
 from collections.abc import Callable, Mapping
@@ -28,6 +27,9 @@ from reference_node.driver import Driver, Hands
 
 EXPIRES_S = 3_600
 """Lifetime that a probe asks for, s: longer than any run, so that no probe expires. Kind: assumed."""
+
+COOKIE = "z9hG4bK"
+"""Beginning of every branch. Source: RFC 3261 section 8.1.1.7. Kind: specified."""
 
 US_PER_MS = 1_000
 
@@ -62,13 +64,13 @@ class Prober(asyncio.DatagramProtocol):
         emit: Emit,
     ) -> None:
         self._random = random.Random(seed)
-        self._token = f"{self._random.getrandbits(64):016x}"
-        self._branch = re.compile(f"z9hG4bK{self._token}-([0-9]+)-([0-9]{{1,18}})")
+        self.token = f"{self._random.getrandbits(64):016x}"
         self._period_us = period_ms * US_PER_MS
         self._probes = [
             _Probe(self, number, host, target, period_ms * US_PER_MS, timeout_ms * US_PER_MS, domain, emit)
             for number, (host, target) in enumerate(targets.items())
         ]
+        self._by_mark = {probe.mark: probe for probe in self._probes}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Probe until `stop` is set; what has no outcome by then is not counted."""
@@ -96,10 +98,6 @@ class Prober(asyncio.DatagramProtocol):
         """Addresses of record of the registrations counted as confirmed, by host."""
         return {probe.host: [probe.aor(request) for request in probe.confirmed()] for probe in self._probes}
 
-    def new_branch(self, number: int, request: int) -> str:
-        """Branch of a request of the probe of that number."""
-        return f"z9hG4bK{self._token}-{number}-{request}"
-
     def new_name(self) -> str:
         """A name for a device or a dialog that nobody else has."""
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
@@ -112,11 +110,13 @@ class Prober(asyncio.DatagramProtocol):
         """Hand a final answer to the probe that it is for; whatever else arrives is dropped."""
         try:
             answer = sipmessage.Message.parse(data)
-            match = self._branch.fullmatch(answer.via[0].parameters.get("branch") or "")
+            mark, _, request = (answer.via[0].parameters.get("branch") or "").rpartition("-")
         except (ValueError, TypeError, IndexError):
             return
-        if match and isinstance(answer, sipmessage.Response) and 200 <= answer.code < 700:
-            self._probes[int(match[1])].on_answer(int(match[2]), answer.code)
+        probe = self._by_mark.get(mark)
+        is_final = isinstance(answer, sipmessage.Response) and 200 <= answer.code < 700
+        if probe and is_final and request.isascii() and request.isdigit():
+            probe.on_answer(int(request[:18]), answer.code)
 
 
 class _Probe(Hands):
@@ -134,8 +134,9 @@ class _Probe(Hands):
         emit: Emit,
     ) -> None:
         self.host = host
+        self.mark = f"{COOKIE}{prober.token}-{number}"
         self._confirmed: list[int] = []
-        self._prober, self._number, self._target, self._domain, self._emit = prober, number, target, domain, emit
+        self._prober, self._target, self._domain, self._emit = prober, target, domain, emit
         state = sip_client.CLIENT.new()
         state.period_us, state.timeout_us, state.node = period_us, timeout_us, number
         self.driver = Driver(sip_client, state, self)
@@ -185,10 +186,10 @@ class _Probe(Hands):
         aor, here = self.aor(request), f"{self._address}:{self._prober.port}"
         register = sipmessage.Request("REGISTER", sipmessage.URI("sip", self._domain))
         headers = register.headers
-        branch = self._prober.new_branch(self._number, request)
+        branch = f"{self.mark}-{request}"
         headers.add("Via", f"SIP/2.0/UDP {here};rport;branch={branch}")
         headers.add("Max-Forwards", "70")
-        headers.add("From", f"<sip:{aor}>;tag={branch[7:]}")
+        headers.add("From", f"<sip:{aor}>;tag={branch.removeprefix(COOKIE)}")
         headers.add("To", f"<sip:{aor}>")
         headers.add("Call-ID", self._prober.new_name())
         headers.add("CSeq", "1 REGISTER")

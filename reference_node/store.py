@@ -135,6 +135,7 @@ class _Session:
         self._outgoing.put_nowait(self._connection.pack_commands(commands))
 
     def end(self) -> None:
+        # Elsewhere, cancelling is enough; a listener that closes is called from within the task.
         self._silenced = True
         if asyncio.current_task() is not self._task:
             self._task.cancel()
@@ -144,8 +145,7 @@ class _Session:
         try:
             await self._connection.connect()
             writer = asyncio.get_running_loop().create_task(self._write())
-            if not self._silenced:
-                self._listener.opened()
+            self._listener.opened()
             while not self._silenced:
                 await self._read()
         except (RedisError, OSError):
@@ -176,7 +176,7 @@ class _Session:
         if tag is _AUTH:
             if isinstance(first, RedisError):
                 raise first
-        elif not self._silenced:
+        else:
             self._listener.answered(tag, replies)
 
     async def _reply(self) -> Any:

@@ -34,11 +34,14 @@ def iter_batch(scenario: Scenario, seed: int, first: int, count: int) -> Iterato
         yield from engine.traces(seed, start, min(CHUNK, first + count - start))
 
 
-def warm_up() -> None:
-    """Compile the engine, or load it from the cache; says so on a terminal, because it takes a while."""
+def warm_up(scenario: Scenario) -> None:
+    """Compile the engine by one run, or load it from the cache: before workers start, lest each of them compile.
+
+    Says so on a terminal, because it takes a minute or two, once for each version of the machines.
+    """
     if not is_cached(kernel.batch) and sys.stderr.isatty():
-        print("compiling the batch engine (once for this version, about a minute) ...", file=sys.stderr)
-    _compiled()
+        print("compiling the batch engine (once for this version, a minute or two) ...", file=sys.stderr)
+    list(iter_batch(scenario, seed=0, first=0, count=1))
 
 
 @cache

@@ -50,7 +50,7 @@ def simulate(
     if jobs is None:
         jobs = os.cpu_count() or 1 if runs >= 500 or engine == "world" else 1
     if engine == "batch":
-        batch.warm_up()
+        batch.warm_up(scenario)
     traces: list[Trace] = []
     for block in _blocks(scenario, runs, seed, engine, min(jobs, runs)):
         traces.extend(block)

@@ -227,6 +227,8 @@ def sample(name: str, runs: Sequence[RunMeasures]) -> Sample:
 def compare_row(name: str, real: Sample, sim: Sample, margin_ms: int, rng: np.random.Generator) -> Row:
     """Compare one quantity."""
     described = {"name": name, "real": _describe(real), "sim": _describe(sim), "margin_ms": margin_ms}
+    if len(real) == real.censored and len(sim) == sim.censored:
+        return Row(**described)
     if not len(real) or not len(sim):
         return Row(**described, verdict=Verdict.UNDECIDED if len(real) else Verdict.NO_DATA)
     shift, low, high = hodges_lehmann(real.values_ms, sim.values_ms)

@@ -34,6 +34,11 @@ GREY, PALE, INK = "#8A8A8A", "#E6E6E6", "#222222"
 WIDTH_IN, DPI = 16.0, 100
 """1600 pixels wide."""
 
+LEFT, RIGHT, EDGE = 0.215, 0.985, 0.01
+"""Where axes begin and end, and where words at the left edge begin, as shares of the width."""
+
+TITLE_X = (EDGE - LEFT) / (RIGHT - LEFT)
+
 GAP_S = 2.0
 """The time axis is cut where nothing happens for longer than this. Kind: assumed."""
 
@@ -114,8 +119,8 @@ def timeline(scenario: Scenario, sim: Arm | None, real: Arm | None) -> Figure:
         3,
         1,
         height_ratios=heights,
-        left=0.2,
-        right=0.985,
+        left=LEFT,
+        right=RIGHT,
         top=1 - 0.85 / figure.get_figheight(),
         bottom=0.55 / figure.get_figheight(),
         hspace=0.85 * 3 / sum(heights),
@@ -125,9 +130,9 @@ def timeline(scenario: Scenario, sim: Arm | None, real: Arm | None) -> Figure:
     axes = [figure.add_subplot(columns[0, number]) for number in range(len(spans))]
     lanes_panel(axes, spans, lanes, faults_of(trace, facts))
     arm = "One real run" if real else "One simulated run"
-    figure.text(0.01, 1 - 0.3 / figure.get_figheight(), scenario.question, fontsize=14, weight="bold", va="center")
+    figure.text(EDGE, 1 - 0.3 / figure.get_figheight(), scenario.question, fontsize=14, weight="bold", va="center")
     figure.text(
-        0.01,
+        EDGE,
         1 - 0.62 / figure.get_figheight(),
         f"{arm}, actor by actor (run {trace.run}, seed {trace.seed}; "
         "seconds after the fault; the axis is cut where nothing happens)",
@@ -136,10 +141,10 @@ def timeline(scenario: Scenario, sim: Arm | None, real: Arm | None) -> Figure:
     )
     ranges_panel(figure.add_subplot(rows[1]), [(name, MEANING[name]) for name in names], _milestones_s(sim),
                  _milestones_s(real)).set_title(_title("When it happened, seconds after the fault", sim, real),
-                                                loc="left", x=-0.24, fontsize=10.5)  # fmt: skip
+                                                loc="left", x=TITLE_X, fontsize=10.5)  # fmt: skip
     ranges_panel(figure.add_subplot(rows[2]), [(name, _outage_words(name)) for name in outages], _outages_s(sim),
                  _outages_s(real)).set_title(_title("How long it was out, seconds in a run", sim, real),
-                                             loc="left", x=-0.24, fontsize=10.5)  # fmt: skip
+                                             loc="left", x=TITLE_X, fontsize=10.5)  # fmt: skip
     return figure
 
 
@@ -226,8 +231,9 @@ def _sentinel_marks(events: Iterable[Event], host: str) -> list[Mark]:
     """Labelled marks; what one sentinel says several times of the same is shown once."""
     marks, said = [], set()
     for event in events:
-        shown = event.actor == "sentinel" and event.host == host and event.event in LABELLED and event.t_us >= 0
-        if shown and (event.event, event.about) not in said:
+        said_here = event.actor == "sentinel" and event.host == host and event.t_us >= 0
+        of_sentinel = event.event == "+sdown" and event.code == 1
+        if said_here and event.event in LABELLED and not of_sentinel and (event.event, event.about) not in said:
             said.add((event.event, event.about))
             about = f" {event.about}" if event.event in ("+sdown", "+switch-master") else ""
             marks.append(Mark(event.t_us / 1e6, LABELLED[event.event] + about))
@@ -266,7 +272,7 @@ def spans_of(trace: Trace, lanes: Sequence[Lane]) -> list[tuple[float, float]]:
 def weight(span: tuple[float, float], lanes: Sequence[Lane]) -> float:
     """Relative width of a stretch: what is crowded gets room."""
     inside = sum(span[0] <= mark.t_s <= span[1] for lane in lanes for mark in lane.marks)
-    return 2.0 + 1.2 * inside
+    return 2.8 + 1.2 * inside
 
 
 def lanes_panel(
@@ -277,11 +283,11 @@ def lanes_panel(
 ) -> Sequence[Axes]:
     """Draw the lanes, one axes for each stretch of time."""
     hosts = list(dict.fromkeys(lane.host for lane in lanes))
-    gap = 0.45
+    gap = 0.6
     places = [(lane, -(number + gap * hosts.index(lane.host))) for number, lane in enumerate(lanes)]
     bottom = min(y for _, y in places) - 0.6
     for number, (ax, span) in enumerate(zip(axes, spans, strict=True)):
-        ax.set(xlim=span, ylim=(bottom, 1.15), yticks=[])
+        ax.set(xlim=span, ylim=(bottom, 1.15), yticks=[], facecolor="none")
         for lane, y in places:
             _draw_lane(ax, lane, y, span)
         for fault in faults:
@@ -296,7 +302,7 @@ def lanes_panel(
         )
     for host in hosts:
         middle = np.mean([y for lane, y in places if lane.host == host])
-        axes[0].annotate(host, (0.06, middle), xycoords=("figure fraction", "data"), ha="left", va="center",
+        axes[0].annotate(host, (EDGE, middle), xycoords=("figure fraction", "data"), ha="left", va="center",
                          fontsize=12, weight="bold", annotation_clip=False)  # fmt: skip
     return axes
 
@@ -325,14 +331,37 @@ def _fit_text(ax: Axes, band: Band, start_s: float, end_s: float, y: float, span
 
 
 def _draw_marks(ax: Axes, marks: Sequence[Mark], y: float) -> None:
-    """Marks with their words right of them; words that would meet the next mark go left of theirs or step up."""
-    level = 0
-    for index, mark in enumerate(marks):
-        crowded = index > 0 and _inches(ax, mark.t_s - marks[index - 1].t_s) < 0.075 * len(marks[index - 1].text) + 0.15
-        level = (level + 1) % 2 if crowded else 0
+    """Marks, each with its words where there is room: right or left of it, above or below the lane's line.
+
+    From right to left: the last of a crowd gets the free space on its right, the first one that on its left.
+    """
+    taken: list[tuple[bool, float, float]] = []
+    room = ax.get_position().width * WIDTH_IN
+    for mark in reversed(marks):
+        at = _inches(ax, mark.t_s - ax.get_xlim()[0])
+        width = 0.07 * len(mark.text) + 0.15
+        places = [(above, at + side * width) for side in (1, -1) for above in (True, False)]
+        free = [p for p in places if 0 <= p[1] <= room and not _meets(taken, p[0], at, p[1])]
+        above, end = (free or places)[0]
+        taken.append((above, min(at, end), max(at, end)))
         ax.plot([mark.t_s], [y], marker="o", markersize=5, color=RED, zorder=5)
-        ax.text(mark.t_s, y + (0.13 if level == 0 else -0.13), f"  {mark.text}", fontsize=8.2, zorder=6,
-                va="bottom" if level == 0 else "top", ha="left", color=INK)  # fmt: skip
+        ax.annotate(
+            mark.text,
+            (mark.t_s, y),
+            xytext=(6 if end > at else -6, 2.5 if above else -2.5),
+            textcoords="offset points",
+            fontsize=8.2,
+            zorder=6,
+            color=INK,
+            ha="left" if end > at else "right",
+            va="bottom" if above else "top",
+        )
+
+
+def _meets(taken: Sequence[tuple[bool, float, float]], above: bool, start: float, end: float) -> bool:
+    """True when words from `start` to `end` would meet others."""
+    low, high = min(start, end), max(start, end)
+    return any(above == level and low < right and left < high for level, left, right in taken)
 
 
 def _inches(ax: Axes, seconds: float) -> float:
@@ -373,19 +402,35 @@ def ranges_panel(
         if len(measured):
             ax.plot(measured, np.full(len(measured), -number), "o", markersize=6, color=RED, alpha=0.75,
                     markeredgecolor="white", markeredgewidth=0.6, zorder=3)  # fmt: skip
-        values = np.concatenate([predicted, measured])
-        if len(values):
-            best = float(np.median(measured if len(measured) else predicted))
-            ax.annotate(f"{best:.2f}", (float(max(values)), -number), xytext=(8, 0), textcoords="offset points",
-                        va="center", fontsize=9, color=RED if len(measured) else BLUE)  # fmt: skip
+        _write_medians(ax, -number, predicted, measured)
     ax.set(ylim=(-len(rows) + 0.4, 0.6), yticks=[-number for number in range(len(rows))])
     ax.set_yticklabels([f"{meaning} ({name})" if meaning else name for name, meaning in rows], fontsize=9)
-    ax.margins(x=0.06)
+    ax.use_sticky_edges = False
+    ax.margins(x=0.09)
     ax.grid(axis="x", color=PALE)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=9, length=0)
     ax.spines[["top", "left", "right"]].set_visible(False)
     return ax
+
+
+def _write_medians(ax: Axes, y: float, predicted: np.ndarray, measured: np.ndarray) -> None:
+    """Medians of both arms, right of the row's last mark."""
+    ends = [float(np.percentile(predicted, 95))] if len(predicted) else []
+    ends += [float(max(measured))] if len(measured) else []
+    offset = 8
+    for values, colour in ((predicted, BLUE), (measured, RED)):
+        if len(values):
+            ax.annotate(
+                f"{np.median(values):.2f}",
+                (max(ends), y),
+                xytext=(offset, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=9,
+                color=colour,
+            )
+            offset += 36
 
 
 def ecdf_panel(ax: Axes, name: str, sim_s: np.ndarray, real_s: np.ndarray) -> Axes:
@@ -440,9 +485,9 @@ def _outage_words(name: str) -> str:
 
 def _title(what: str, sim: Arm | None, real: Arm | None) -> str:
     """What the panel shows, and how to read it."""
-    parts = [what]
+    parts = []
     if sim:
-        parts.append(f"blue: {len(sim.runs)} simulated runs, bar p5 to p95, line median")
+        parts.append(f"blue: {len(sim.runs)} simulated runs (bar from p5 to p95, line at the median)")
     if real:
-        parts.append(f"red: {len(real.runs)} real runs, a dot each")
-    return " - ".join(parts)
+        parts.append(f"red: {len(real.runs)} real runs (a dot each)")
+    return f"{what}. " + "; ".join([*parts, "numbers: medians"])

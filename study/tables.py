@@ -18,7 +18,7 @@ MEANING = {
     "promoted": "leader has seen the promotion",
     "switch_first": "first sentinel announces it",
     "switch_last": "all sentinels announce it",
-    "demoted": "old primary demoted (after its return)",
+    "demoted": "old primary demoted, from its return on",
 }
 """What a milestone is, in a few words."""
 
@@ -46,8 +46,9 @@ def summary_text(summary: dict[str, Any]) -> str:
 def summary_title(summary: dict[str, Any]) -> str:
     """One line: what, how often, from which seed."""
     arm = {"sim": "simulated", "real": "measured on real servers"}.get(summary["arm"], summary["arm"])
-    notes = [f"{summary[key]} {key}" for key in ("stalled", "censored") if summary[key]]
-    return f"{summary['scenario']}: {arm}, " + ", ".join([f"{summary['runs']} runs", *notes, f"seed {summary['seed']}"])
+    notes = [f"{summary['runs']} runs", f"seed {summary['seed']}"]
+    notes += [f"{summary[key]} {key}" for key in ("stalled", "censored") if summary[key]]
+    return f"{summary['scenario']}: {arm}, {', '.join(notes)}"
 
 
 def milestones_table(summary: dict[str, Any]) -> str:
@@ -143,6 +144,23 @@ def branches_table(branches: Iterable[dict[str, Any]]) -> str:
         for branch in branches
     ]  # fmt: skip
     return _table(["course", "real", "sim", "95 % interval of the difference", ""], rows)
+
+
+def check_text(found: dict[str, Any]) -> str:
+    """What the explorer found."""
+    lines = [
+        f"{found['subject']} of {found['sentinels']} sentinels, quorum {found['quorum']}: {found['states']} states, "
+        f"{found['transitions']} steps, depth {found['depth']}"
+    ]
+    if found["violation"]:
+        lines += [f"violated: {found['violation']}"]
+        lines += [f"{number:4}. {step}" for number, step in enumerate(found["path"], start=1)]
+    elif found["finished"]:
+        lines += ["all reachable states visited, every property holds"]
+    else:
+        lines += [f"undecided: stopped with {found['frontier']} states not expanded, no violation so far"]
+    lines += [f"seen after {steps} steps: {name}" for name, steps in found["witnesses"].items()]
+    return "\n".join(lines)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +105,22 @@ def compare(args: argparse.Namespace, voice: Voice) -> ExitCode:
 
 
 def check(args: argparse.Namespace, voice: Voice) -> ExitCode:
-    """Explore."""
-    raise NotImplementedError
+    """Explore the election."""
+    from model.explorer import check_election
+
+    sentinels, quorum = 3, 2
+    if args.scenario:
+        scenario = _load(args.scenario, args, voice)
+        sentinels, quorum = len(scenario.sentinel_hosts), scenario.sentinel.quorum
+    with voice.progress("exploring") as progress:
+        found = check_election(
+            sentinels, quorum, progress=lambda states, open_: progress(1 - open_ / states, f"{states} states")
+        )
+    data = {"schema": 1, "subject": "election", "sentinels": sentinels, "quorum": quorum, **asdict(found)}
+    _show(args, "check", data, tables.check_text(data))
+    if found.violation:
+        return ExitCode.FINDING
+    return ExitCode.OK if found.finished else ExitCode.UNDECIDED
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -56,6 +55,9 @@ ANSWER_S = 1.0
 
 NODE_MODULE = "reference_node.node"
 """What runs as a registrar node."""
+
+NODE_RECORD = "events.ndjson"
+"""What a registrar node writes its events to."""
 
 PROGRAMS = ("redis", "sentinel", "registrar")
 """What may run on a host; keys of a scenario's hosts, and their order of start."""
@@ -90,6 +92,11 @@ class Program:
             self.process.send_signal(number)
 
     @property
+    def record(self) -> Path:
+        """The file that tells what happened to it: its log, or the NDJSON of a registrar node."""
+        return self.folder / NODE_RECORD if self.kind == "registrar" else self.log
+
+    @property
     def has_ended(self) -> bool:
         """True when it was started and is no more."""
         return self.process is not None and self.process.poll() is not None
@@ -112,23 +119,39 @@ class Cluster:
         Environment of the programs.
     """
 
-    def __init__(self, scenario: Scenario, network: Network, server: Server, folder: Path, rng: random.Random,
-                 env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        network: Network,
+        server: Server,
+        folder: Path,
+        rng: random.Random,
+        env: Mapping[str, str],
+    ) -> None:
         self.scenario, self.network = scenario, network
         self._env, self._rng = dict(env), rng
         self.programs = [
             _install(scenario, network, server, folder, host, kind, rng)
-            for kind in PROGRAMS for host in scenario.host if _runs(host, kind)
+            for kind in PROGRAMS
+            for host in scenario.host
+            if getattr(host, kind)
         ]
         self.redis_hosts = [host.name for host in scenario.host if host.redis]
         self.registrar_hosts = [program.host for program in self.programs if program.kind == "registrar"]
         self.sentinel_ids: dict[str, str] = {}
 
     def start_program(self, program: Program) -> None:
-        """Start, or start again after the process was killed."""
-        if program.process:
-            program.process.wait()
-        program.process = self.network.spawn(program.host, program.argv, program.folder, program.log, self._env)
+        """Start, or start again after the process was killed; one that runs is left alone."""
+        if program.process is None or program.has_ended:
+            program.process = self.network.spawn(program.host, program.argv, program.folder, program.log, self._env)
+
+    def end(self) -> None:
+        """Kill every program, so that nothing writes to the folder any more."""
+        started = [program.process for program in self.programs if program.process]
+        for process in started:
+            process.kill()
+        for process in started:
+            process.wait()
 
     def on_host(self, host: str, kind: str) -> list[Program]:
         """The programs of `host`; `kind` is one of `PROGRAMS` or ``all``."""
@@ -136,8 +159,10 @@ class Cluster:
 
     async def start(self) -> None:
         """Start everything, each at its random moment."""
-        moments = [(self._rng.uniform(0, REDIS_SPREAD_S if program.kind == "redis" else TIMER_SPREAD_S), program)
-                   for program in self.programs]
+        moments = [
+            (self._rng.uniform(0, REDIS_SPREAD_S if program.kind == "redis" else TIMER_SPREAD_S), program)
+            for program in self.programs
+        ]
         begin = time.monotonic()
         for moment, program in sorted(moments, key=lambda pair: pair[0]):
             await asyncio.sleep(begin + moment - time.monotonic())
@@ -171,8 +196,9 @@ class Cluster:
     @asynccontextmanager
     async def redis(self, host: str) -> AsyncIterator[Redis]:
         """A connection to the server of `host`, over the client network."""
-        async with _client(self.network.client_address(host), config.REDIS_PORT,
-                           self.scenario.server.password) as client:
+        async with _client(
+            self.network.client_address(host), config.REDIS_PORT, self.scenario.server.password
+        ) as client:
             yield client
 
     @asynccontextmanager
@@ -226,29 +252,29 @@ class Cluster:
             others = await sentinel.sentinel_sentinels(config.MASTER_NAME)
         # Any other flag means that a link is not up yet, or that the instance is thought down.
         flags = [instance["flags"] for instance in (primary, *replicas, *others)]
-        return (set(flags) <= {"master", "slave", "sentinel"} and len(replicas) == len(self.redis_hosts) - 1
-                and len(others) == len(self.scenario.sentinel_hosts) - 1)
+        return (
+            set(flags) <= {"master", "slave", "sentinel"}
+            and len(replicas) == len(self.redis_hosts) - 1
+            and len(others) == len(self.scenario.sentinel_hosts) - 1
+        )
 
 
-def _runs(host: Host, kind: str) -> bool:
-    return getattr(host, kind) and (kind != "registrar" or find_spec(NODE_MODULE) is not None)
-
-
-def _install(scenario: Scenario, network: Network, server: Server, folder: Path, host: Host, kind: str,
-             rng: random.Random) -> Program:
+def _install(
+    scenario: Scenario, network: Network, server: Server, folder: Path, host: Host, kind: str, rng: random.Random
+) -> Program:
     """Make the folder and the configuration file of one program."""
     own = folder / host.name / kind
     own.mkdir(parents=True)
     match kind:
         case "redis":
-            path, text = own / "redis.conf", config.redis_conf(scenario, network, server, host.name)
+            path, text = own / "redis.conf", config.redis_conf(scenario, network, host.name)
             argv = [str(server.path), str(path)]
         case "sentinel":
             path, text = own / "sentinel.conf", config.sentinel_conf(scenario, network, host.name)
             argv = [str(server.path), str(path), "--sentinel"]
         case _:
             path = own / "node.json"
-            text = config.node_json(scenario, network, host.name, str(own / "events.ndjson"), rng.getrandbits(32))
+            text = config.node_json(scenario, network, host.name, str(own / NODE_RECORD), rng.getrandbits(32))
             argv = [sys.executable, "-m", NODE_MODULE, str(path)]
     path.write_text(text, encoding="utf-8")
     return Program(host.name, kind, argv, own, own / f"{kind}.log")
@@ -256,8 +282,14 @@ def _install(scenario: Scenario, network: Network, server: Server, folder: Path,
 
 @asynccontextmanager
 async def _client(address: str, port: int, password: str | None) -> AsyncIterator[Redis]:
-    client = Redis(host=address, port=port, password=password, decode_responses=True, socket_timeout=ANSWER_S,
-                   socket_connect_timeout=ANSWER_S)
+    client = Redis(
+        host=address,
+        port=port,
+        password=password,
+        decode_responses=True,
+        socket_timeout=ANSWER_S,
+        socket_connect_timeout=ANSWER_S,
+    )
     try:
         yield client
     finally:
@@ -306,10 +338,3 @@ def _tail(log: Path, lines: int = 10) -> str:
 def fault_moment_s(rng: random.Random) -> float:
     """Seconds from the steady state to the first fault."""
     return rng.uniform(FAULT_EARLIEST_S, FAULT_LATEST_S)
-
-
-def logs(cluster: Cluster) -> Iterator[tuple[str, str, Path]]:
-    """Yield (host, kind, path) of what the programs wrote about themselves; registrar nodes write NDJSON."""
-    for program in cluster.programs:
-        path = program.folder / "events.ndjson" if program.kind == "registrar" else program.log
-        yield program.host, program.kind, path

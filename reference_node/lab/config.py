@@ -4,7 +4,8 @@ What differs from the guide and why:
 
 * no ``bind`` in ``sentinel.conf`` unless hosts share an address space: Sentinel 6.2 takes the first bind address as
   source of its own connections, and with ``*`` reaches nobody;
-* ``parallel-syncs``, ``replica-priority`` and the pause before a full resync come from the scenario;
+* ``parallel-syncs``, ``replica-priority`` and the pause before a full resync come from the scenario; the resync goes
+  without a file whatever the server's version, which is the default only from 7.0 on;
 * on loopback addresses, programs announce theirs: the kernel may choose another source address.
 
 Everything that the guide does not mention keeps the server's own default (snapshots among them).
@@ -16,7 +17,6 @@ import json
 
 from model.scenario import Scenario
 from reference_node.lab.network import Network
-from reference_node.lab.servers import Server
 
 MASTER_NAME = "hastudy"
 """Name under which the sentinels watch the primary. Kind: assumed."""
@@ -27,13 +27,8 @@ REDIS_PORT, SENTINEL_PORT, SIP_PORT = 6379, 26379, 5060
 SIP_DOMAIN = "example.org"
 """Domain that the registrar nodes serve. Kind: specified (reserved for examples, RFC 2606)."""
 
-DISKLESS_SINCE = (7, 0)
-"""First version whose full resync goes without a file and so waits ``repl-diskless-sync-delay``.
 
-Source: Redis 7.0 release notes. Kind: specified."""
-
-
-def redis_conf(scenario: Scenario, network: Network, server: Server, host: str) -> str:
+def redis_conf(scenario: Scenario, network: Network, host: str) -> str:
     """Text of ``redis.conf`` for one host; the initial primary has no ``replicaof``."""
     section = scenario.server
     lines = [
@@ -42,8 +37,8 @@ def redis_conf(scenario: Scenario, network: Network, server: Server, host: str) 
         f"masterauth {section.password}",
         f"replica-priority {scenario.host[scenario.host_names.index(host)].replica_priority}",
     ]
-    if server.numbers >= DISKLESS_SINCE:
-        lines.append(f"repl-diskless-sync-delay {-(-section.diskless_sync_delay_ms // 1000)}")
+    delay_s = -(-section.diskless_sync_delay_ms // 1000)
+    lines += ["repl-diskless-sync yes", f"repl-diskless-sync-delay {delay_s}"]
     if host != section.primary:
         lines.append(f"replicaof {network.address(section.primary)} {REDIS_PORT}")
     own = network.bind_address(host)
@@ -77,15 +72,17 @@ def node_json(scenario: Scenario, network: Network, host: str, log: str, seed: i
         {"host": each.name, "ip": network.address(each.name), "port": REDIS_PORT} if each.redis else None
         for each in scenario.host
     ]
-    return json.dumps({
-        "host": host,
-        "host_index": scenario.host_names.index(host),
-        "sip": {"ip": network.client_address(host), "port": SIP_PORT},
-        "servers": servers,
-        "first_server": scenario.host_names.index(scenario.server.primary),
-        "password": scenario.server.password,
-        "domain": SIP_DOMAIN,
-        "registrar": scenario.registrar.model_dump(mode="json"),
-        "log": log,
-        "seed": seed,
-    })
+    return json.dumps(
+        {
+            "host": host,
+            "host_index": scenario.host_names.index(host),
+            "sip": {"ip": network.client_address(host), "port": SIP_PORT},
+            "servers": servers,
+            "first_server": scenario.host_names.index(scenario.server.primary),
+            "password": scenario.server.password,
+            "domain": SIP_DOMAIN,
+            "registrar": scenario.registrar.model_dump(mode="json"),
+            "log": log,
+            "seed": seed,
+        }
+    )

@@ -75,8 +75,12 @@ class Faults:
         if fault.kind in network:
             network[fault.kind](fault.host)
             return
-        for program in self._cluster.on_host(fault.host, fault.process):
+        programs = self._cluster.on_host(fault.host, fault.process)
+        for program in programs:
             if fault.kind == "restart":
                 self._cluster.start_program(program)
             else:
                 program.signal(SIGNALS[fault.kind])
+        if fault.kind == "crash":
+            for program in programs:  # after all signals: the programs of a host die together
+                program.process.wait()

@@ -75,10 +75,10 @@ class Network(Protocol):
         """Start a program on `host`; its output is appended to `log`."""
 
     def detach(self, host: str) -> None:
-        """Pull both cables of `host`."""
+        """Pull both cables of `host`, if they are in."""
 
     def attach(self, host: str) -> None:
-        """Plug both cables of `host` in again."""
+        """Plug both cables of `host` in again, if they are out."""
 
     def cut(self, host: str) -> None:
         """Move `host` to the other side of the split cluster network; all hosts there see each other."""
@@ -120,14 +120,16 @@ class NamespaceNetwork:
             return _start(argv, folder, log, env)
 
     def detach(self, host: str) -> None:
-        self._unplug(host, self._side[host])
-        self._unplug(host, CLIENT)
-        self._detached.add(host)
+        if host not in self._detached:
+            self._detached.add(host)
+            self._unplug(host, self._side[host])
+            self._unplug(host, CLIENT)
 
     def attach(self, host: str) -> None:
-        self._plug(host, self._side[host])
-        self._plug(host, CLIENT)
-        self._detached.discard(host)
+        if host in self._detached:
+            self._detached.remove(host)
+            self._plug(host, self._side[host])
+            self._plug(host, CLIENT)
 
     def cut(self, host: str) -> None:
         self._move(host, OTHER_SIDE)
@@ -162,8 +164,14 @@ class NamespaceNetwork:
             for host, number in self._number.items():
                 self._namespace[host] = kernel.new_network()
                 for network, byte in ((CLUSTER, 1), (CLIENT, 2)):
-                    port = _make_cable(link, IPRoute, bridges[network], f"{network}{number}",
-                                       self._namespace[host], f"10.77.{byte}.{number}")
+                    port = _make_cable(
+                        link,
+                        IPRoute,
+                        bridges[network],
+                        f"{network}{number}",
+                        self._namespace[host],
+                        f"10.77.{byte}.{number}",
+                    )
                     self._ports[host, network] = port
             observer = kernel.new_network()
             _make_cable(link, IPRoute, bridges[CLIENT], "observer", observer, f"10.77.2.{OBSERVER}")
@@ -211,8 +219,9 @@ class LoopbackNetwork:
 
 def _start(argv: Sequence[str], folder: Path, log: Path, env: Env) -> subprocess.Popen:
     with log.open("ab") as output:
-        return subprocess.Popen(argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, stdout=output,
-                                stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            argv, cwd=folder, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
 
 
 def _make_bridge(link, name: str) -> int:

@@ -25,9 +25,7 @@ from reference_node.lab.config import MASTER_NAME
 TRUNCATION_US = 500
 """Mean of what a stamp in ms lacks. Kind: specified (server.c prints tv_usec / 1000)."""
 
-LINE = re.compile(
-    r"^\d+:[A-Z] (?P<stamp>\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) [.\-*#] (?P<text>.*)$"
-)
+LINE = re.compile(r"^\d+:[A-Z] (?P<stamp>\d\d \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3}) [.\-*#] (?P<text>.*)$")
 """One log line: process and role, stamp, level, text."""
 
 LINK = re.compile(r"Connecting to (?:MASTER|PRIMARY) (?P<address>[^\s:]+):\d+", re.IGNORECASE)
@@ -62,8 +60,9 @@ class Recorder:
         self._hosts = dict(hosts)
         self.events: list[Event] = []
 
-    def add(self, t_us: int, host: str, actor: str, event: str, about: str = "", detail_us: int = 0,
-            code: int = 0) -> None:
+    def add(
+        self, t_us: int, host: str, actor: str, event: str, about: str = "", detail_us: int = 0, code: int = 0
+    ) -> None:
         """Note one event at wall time `t_us`."""
         assert event in EVENTS, event
         self.events.append(Event(t_us, host, actor, event, about, detail_us, code))
@@ -85,8 +84,9 @@ class Recorder:
         return sorted((event for event in moved if event.t_us <= horizon_us), key=lambda event: event.t_us)
 
 
-def sentinel_events(host: str, lines: Iterable[str], hosts: Mapping[str, str],
-                    sentinel_ids: Mapping[str, str]) -> Iterator[Event]:
+def sentinel_events(
+    host: str, lines: Iterable[str], hosts: Mapping[str, str], sentinel_ids: Mapping[str, str]
+) -> Iterator[Event]:
     """Events in a sentinel's log.
 
     Parameters
@@ -153,8 +153,15 @@ def registrar_events(host: str, lines: Iterable[str]) -> Iterator[Event]:
             data = json.loads(line)
         except json.JSONDecodeError:
             continue
-        yield Event(data["t_us"], host, "registrar", data["event"], data.get("about", ""),
-                    data.get("detail_us", 0), data.get("code", 0))
+        yield Event(
+            data["t_us"],
+            host,
+            "registrar",
+            data["event"],
+            data.get("about", ""),
+            data.get("detail_us", 0),
+            data.get("code", 0),
+        )
 
 
 def _stamped(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
@@ -166,8 +173,9 @@ def _stamped(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
             yield round(stamp.timestamp() * 1e6) + TRUNCATION_US, match["text"]
 
 
-def stall_reasons(late_us: Mapping[str, int], limit_us: int, events: Iterable[Event], disturbed: set[str],
-                  clock_shift_us: int) -> list[str]:
+def stall_reasons(
+    late_us: Mapping[str, int], limit_us: int, events: Iterable[Event], disturbed: set[str], clock_shift_us: int
+) -> list[str]:
     """Why a run must be called stalled; empty when it need not.
 
     Parameters
@@ -188,4 +196,3 @@ def stall_reasons(late_us: Mapping[str, int], limit_us: int, events: Iterable[Ev
     if abs(clock_shift_us) > limit_us:
         reasons.append(f"the wall clock was set by {clock_shift_us // 1000} ms")
     return reasons
-

@@ -25,7 +25,7 @@ from model.scenario import Scenario
 from model.trace import Event, Trace
 from reference_node.lab import isolation as isolations
 from reference_node.lab import servers
-from reference_node.lab.worker import Task
+from reference_node.lab.task import Task
 
 END_LIMIT_S = 10.0
 """A worker that was told to end is gone after this. Kind: assumed."""
@@ -38,8 +38,14 @@ Progress = Callable[[float, str], None]
 
 
 def replay(
-    scenario: Scenario, runs: int, seed: int, server: str | None = None, parallel: int | None = None,
-    isolation: isolations.Isolation = "auto", keep_logs: Path | None = None, progress: Progress | None = None,
+    scenario: Scenario,
+    runs: int,
+    seed: int,
+    server: str | None = None,
+    parallel: int | None = None,
+    isolation: isolations.Isolation = "auto",
+    keep_logs: Path | None = None,
+    progress: Progress | None = None,
 ) -> list[Trace]:
     """All traces in order of their runs; parameters and errors as for `iter_replay`."""
     traces = iter_replay(scenario, runs, seed, server, parallel, isolation, keep_logs, progress)
@@ -47,8 +53,14 @@ def replay(
 
 
 def iter_replay(
-    scenario: Scenario, runs: int, seed: int, server: str | None = None, parallel: int | None = None,
-    isolation: isolations.Isolation = "auto", keep_logs: Path | None = None, progress: Progress | None = None,
+    scenario: Scenario,
+    runs: int,
+    seed: int,
+    server: str | None = None,
+    parallel: int | None = None,
+    isolation: isolations.Isolation = "auto",
+    keep_logs: Path | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Trace]:
     """Yield the trace of each run as it ends.
 
@@ -156,7 +168,11 @@ class _Worker:
         command = isolations.worker_command(task.isolation, [sys.executable, "-m", "reference_node.lab.worker"])
         # A session of its own: an interrupt from the terminal reaches the parent only, which then ends the worker.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, env=_environment(),
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            env=_environment(),
             start_new_session=True,
         )
         self.output = self._process.stdout

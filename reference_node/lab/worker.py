@@ -1,6 +1,6 @@
 """One run, from an empty machine to a trace; started by `replay` as process 1 of its own namespaces.
 
-Reads one line of JSON from standard input (see `Task`) and writes NDJSON to standard output: ``{"progress": text,
+Reads one line of JSON from standard input (a `task.Task`) and writes NDJSON to standard output: ``{"progress": text,
 "fraction": x}`` lines, then one ``{"trace": …}``, or ``{"error": text, "kind": class}`` instead. It has one thread,
 because network namespaces belong to threads. Whatever ends it, the kernel removes the rest (see `isolation`).
 """
@@ -18,14 +18,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from model.errors import EnvironmentLacks, HastudyError
 from model.scenario import Scenario
 from model.trace import Trace, event_to_json
+from reference_node import bindings
 from reference_node.lab import cluster as clusters
 from reference_node.lab import config, kernel
 from reference_node.lab.cluster import Cluster
@@ -33,7 +35,9 @@ from reference_node.lab.faults import Faults
 from reference_node.lab.network import LoopbackNetwork, NamespaceNetwork, Network
 from reference_node.lab.recorder import Recorder, stall_reasons, wall_us
 from reference_node.lab.servers import Server
+from reference_node.lab.task import Task
 from reference_node.lab.write_prober import WriteProber
+from reference_node.prober import Prober
 
 STALL_US = 250_000
 """A loop of our own that is late by more marks the run as stalled. Kind: assumed (a quarter of a ping period)."""
@@ -44,47 +48,8 @@ MEMORY_PLACES = ("/dev/shm", "/mnt")
 MEMORY_MB = 256
 """Size of that file system. Kind: assumed (a run writes a few MB)."""
 
-PROBER_MODULE = "reference_node.prober"
-"""Module of the SIP prober."""
-
 BATCH = 1_000
 """Keys that are looked up at once. Kind: assumed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a worker is asked to do.
-
-    Attributes
-    ----------
-    scenario : dict
-        `Scenario.canonical`.
-    run, seed : int
-    server : dict
-        Fields of a `Server`.
-    isolation : str
-        ``namespaces`` or ``loopback``; resolved by the parent.
-    keep_logs : str or None
-        Folder for a copy of the run's files.
-    """
-
-    scenario: dict
-    run: int
-    seed: int
-    server: dict
-    isolation: str
-    keep_logs: str | None
-
-    @classmethod
-    def make(cls, scenario: Scenario, run: int, seed: int, server: Server, isolation: str,
-             keep_logs: Path | None) -> Task:
-        """The task in plain values."""
-        plain = {**asdict(server), "path": str(server.path)}
-        return cls(scenario.canonical(), run, seed, plain, isolation, str(keep_logs) if keep_logs else None)
-
-    def to_line(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self)) + "\n"
 
 
 def main() -> int:
@@ -104,8 +69,7 @@ def main() -> int:
 
 
 def _run(task: Task) -> Trace:
-    scenario = Scenario.model_validate_json(json.dumps(task.scenario))
-    server = Server(**{**task.server, "path": Path(task.server["path"])})
+    scenario, server = task.parts()
     with _kept_folder(task.keep_logs) as keep, _work_folder(task.isolation) as folder:
         network = _make_network(task.isolation, scenario)
         try:
@@ -127,33 +91,51 @@ class _Run:
 
     async def measure(self) -> Trace:
         """Start, break, watch, and write down."""
-        _progress("starting", 0.0)
         shift = _clock_shift_us()
-        await self._cluster.start()
-        await self._cluster.wait_until_steady(lambda text: _progress(text, 0.1))
+        try:
+            _progress("starting", 0.0)
+            await self._cluster.start()
+            await self._cluster.wait_until_steady(lambda text: _progress(text, 0.1))
+            origin_us, late_us = await self._watch()
+        finally:
+            self._cluster.end()
+        for program in self._cluster.programs:
+            if program.record.exists():
+                text = program.record.read_text(encoding="utf-8", errors="replace")
+                self._recorder.read_log(program.host, program.kind, text, self._cluster.sentinel_ids)
+        return self._trace(origin_us, late_us, _clock_shift_us() - shift)
+
+    async def _watch(self) -> tuple[int, dict[str, int]]:
+        """Probe, strike the faults, count; return the origin of time and how late our loops were."""
+        writes, sip = self._write_prober(), self._sip_prober()
         faults = Faults(self._scenario, self._cluster, self._recorder)
-        writes = self._write_prober()
-        sip = self._sip_prober()
-        pause = clusters.fault_moment_s(self._rng)
-        horizon_us = self._scenario.run.horizon_ms * 1000
-        _progress(f"steady, first fault in {pause:.1f} s", 0.2)
+        pause_s = clusters.fault_moment_s(self._rng)
+        horizon_s = self._scenario.run.horizon_ms / 1000
         async with asyncio.TaskGroup() as group:
             group.create_task(writes.run(self._stop))
-            if sip:
-                group.create_task(sip.run(self._stop))
-            ticker = group.create_task(_tick(pause + horizon_us / 1e6))
-            origin_us = await faults.run(time.monotonic() + pause, horizon_us / 1e6)
+            group.create_task(sip.run(self._stop))
+            ticker = group.create_task(_tick(pause_s + horizon_s))
+            origin_us = await faults.run(time.monotonic() + pause_s, horizon_s)
             ticker.cancel()
             self._stop.set()
-        if sip:
-            await self._count(sip, origin_us + horizon_us)
-        self._read_logs()
+        await self._count(sip, origin_us + self._scenario.run.horizon_ms * 1000)
+        return origin_us, {"the write prober": writes.late_us, "a fault": faults.late_us}
+
+    def _trace(self, origin_us: int, late_us: dict[str, int], clock_shift_us: int) -> Trace:
+        horizon_us = self._scenario.run.horizon_ms * 1000
         events = self._recorder.trace_events(origin_us, horizon_us)
-        late_us = {"the write prober": writes.late_us, "a fault": faults.late_us}
-        reasons = stall_reasons(late_us, STALL_US, events, self._disturbed(), _clock_shift_us() - shift)
+        reasons = stall_reasons(late_us, STALL_US, events, self._disturbed(), clock_shift_us)
         return Trace(
-            self._scenario.name, self._scenario.digest, "real", self._task.seed, self._task.run, horizon_us,
-            bool(reasons), "; ".join(reasons), _versions(self._server, self._network), events,
+            self._scenario.name,
+            self._scenario.digest,
+            "real",
+            self._task.seed,
+            self._task.run,
+            horizon_us,
+            stalled=bool(reasons),
+            stall_reason="; ".join(reasons),
+            versions=_versions(self._server, self._network),
+            events=events,
         )
 
     def _write_prober(self) -> WriteProber:
@@ -164,22 +146,24 @@ class _Run:
 
         return WriteProber(servers, self._scenario.server.password, self._scenario.probe.write_period_ms, report)
 
-    def _sip_prober(self):
-        """The prober of the registrar nodes; None when no node runs."""
-        if not self._cluster.registrar_hosts or find_spec(PROBER_MODULE) is None:
-            return None
-        from reference_node.prober import Prober
-
-        def emit(host: str, event: str, t_us: int, detail_us: int = 0, code: int = 0) -> None:
+    def _sip_prober(self) -> Prober:
+        def emit(host: str, event: str, t_us: int, detail_us: int, code: int) -> None:
             self._recorder.add(t_us, host, "client", event, "", detail_us, code)
 
-        targets = {host: (self._network.client_address(host), config.SIP_PORT)
-                   for host in self._cluster.registrar_hosts}
+        targets = {
+            host: (self._network.client_address(host), config.SIP_PORT) for host in self._cluster.registrar_hosts
+        }
         probe = self._scenario.probe
-        return Prober(targets, probe.register_period_ms, probe.register_timeout_ms, self._rng.getrandbits(32),
-                      config.SIP_DOMAIN, emit)
+        return Prober(
+            targets,
+            probe.register_period_ms,
+            probe.register_timeout_ms,
+            self._rng.getrandbits(32),
+            config.SIP_DOMAIN,
+            emit,
+        )
 
-    async def _count(self, sip, end_us: int) -> None:
+    async def _count(self, sip: Prober, end_us: int) -> None:
         """Note how many registrations each node confirmed, and how many of those the last primary lacks."""
         for host, counts in sip.counts().items():
             for outcome, count in counts.items():
@@ -187,23 +171,25 @@ class _Run:
         primary = await self._cluster.primary_now()
         if primary is None:
             return
-        async with self._cluster.redis(primary) as server:
-            for host, aors in sip.confirmed_aors().items():
-                held = 0
-                for start in range(0, len(aors), BATCH):
-                    held += await server.exists(*(f"fs:{aor}" for aor in aors[start : start + BATCH]))
-                self._recorder.add(end_us, host, "client", "count-lost", primary, code=len(aors) - held)
-
-    def _read_logs(self) -> None:
-        for host, kind, path in clusters.logs(self._cluster):
-            if path.exists():
-                text = path.read_text(encoding="utf-8", errors="replace")
-                self._recorder.read_log(host, kind, text, self._cluster.sentinel_ids)
+        with suppress(RedisError, OSError):  # a primary that does not answer at the end: nobody can count
+            async with self._cluster.redis(primary) as server:
+                for host, aors in sip.confirmed_aors().items():
+                    lost = len(aors) - await _held(server, aors)
+                    self._recorder.add(end_us, host, "client", "count-lost", primary, code=lost)
 
     def _disturbed(self) -> set[str]:
         """Hosts whose sentinel was stopped or killed by the scenario."""
-        return {fault.host for fault in self._scenario.fault
-                if fault.strikes_process and fault.process in ("all", "sentinel")}
+        return {
+            fault.host
+            for fault in self._scenario.fault
+            if fault.strikes_process and fault.process in ("all", "sentinel")
+        }
+
+
+async def _held(server: Redis, aors: list[str]) -> int:
+    """How many of the registrations a server holds."""
+    keys = [bindings.key(aor) for aor in aors]
+    return sum([await server.exists(*keys[start : start + BATCH]) for start in range(0, len(keys), BATCH)])
 
 
 def _make_network(isolation: str, scenario: Scenario) -> Network:
@@ -248,8 +234,13 @@ def _hosts_by_address(scenario: Scenario, network: Network) -> dict[str, str]:
 
 
 def _versions(server: Server, network: Network) -> dict[str, str]:
-    return {"redis": server.version, "flavour": server.flavour, "python": platform.python_version(),
-            "kernel": platform.release(), "isolation": network.isolation}
+    return {
+        "redis": server.version,
+        "flavour": server.flavour,
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "isolation": network.isolation,
+    }
 
 
 def _clock_shift_us() -> int:
@@ -262,7 +253,7 @@ async def _tick(length_s: float) -> None:
     begin = time.monotonic()
     while True:
         passed = time.monotonic() - begin
-        _progress(f"running, {max(0.0, length_s - passed):.0f} s left", min(1.0, 0.2 + 0.8 * passed / length_s))
+        _progress(f"watching, {max(0.0, length_s - passed):.0f} s left", min(1.0, 0.2 + 0.8 * passed / length_s))
         await asyncio.sleep(1.0)
 
 

@@ -3,8 +3,8 @@
 One raw connection per server, over the client network: a client library would retry and hide what we look for. Every
 slot a write goes out, whether or not earlier ones were answered. An answer is an acceptance or a refusal (an error
 reply or a refused connection); *silence* is what lasts a second without any answer, dated back to the first write (or
-connection attempt) that got none. While silent, a connection without answer is given up after 200 ms and tried anew,
-so that the end of the silence is seen within about a slot, and not when the kernel's next retransmission is due.
+connection attempt) that got none. While silent, a connection without answer is soon given up and tried anew, so that
+the end of the silence is seen within about two slots, and not when the kernel's next retransmission is due.
 
 A connection that ends with writes unanswered tells nothing about them; the next attempt does.
 """
@@ -22,8 +22,13 @@ from reference_node.lab.recorder import wall_us
 SILENT_AFTER_US = 1_000_000
 """Silence is what lasts longer than this. Kind: specified (by the trace schema's write-silent)."""
 
-GIVE_UP_US = 200_000
-"""While silent, a connection without answer is given up after this. Kind: assumed (ten slots)."""
+ANSWER_PATIENCE_US = 200_000
+"""While silent, a connection without answer is given up after this. Kind: assumed (a server that woke up works through
+what a dozen sentinels and clients left for it first)."""
+
+CONNECT_PATIENCE_US = 40_000
+"""While silent, an attempt to connect is given up after this, so that a new SYN goes out instead of waiting for the
+kernel's next retransmission. Kind: assumed (many times a round trip on one machine)."""
 
 KEY = "hastudy:probe"
 """Key that is written. Kind: assumed."""
@@ -82,7 +87,7 @@ class _Target:
         now = wall_us()
         if self._unanswered_since and now - self._unanswered_since > SILENT_AFTER_US:
             self._say("write-silent", self._unanswered_since)
-        if self._outcome == "write-silent" and self._line and now - self._line.quiet_since(now) > GIVE_UP_US:
+        if self._outcome == "write-silent" and self._line and self._line.is_hopeless(now):
             self.drop()
         self._unanswered_since = self._unanswered_since or now
         write = f"SET {KEY} {number}\r\n".encode()
@@ -135,11 +140,11 @@ class _Line(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def quiet_since(self, now_us: int) -> int:
-        """When the oldest unanswered command was sent, or the attempt began; `now_us` when nothing is unanswered."""
+    def is_hopeless(self, now_us: int) -> bool:
+        """True when it got no answer for so long that a new one is the better bet."""
         if self._transport is None:
-            return self._begun_us
-        return self._sent_us[0] if self._sent_us else now_us
+            return now_us - self._begun_us > CONNECT_PATIENCE_US
+        return bool(self._sent_us) and now_us - self._sent_us[0] > ANSWER_PATIENCE_US
 
     def send(self, command: bytes, now_us: int) -> None:
         self._sent_us.append(now_us)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -63,23 +64,43 @@ def assert_failed_over(trace: Trace) -> None:
     assert before == {"host1"} and after - before, f"seed {trace.seed}"
 
 
-def processes_of(marker: str) -> list[str]:
-    """Process ids whose environment holds `marker`: what a run started, wherever it runs."""
+def sessions_of(marker: str) -> set[int]:
+    """Sessions of the workers whose environment holds `marker`. Servers overwrite their environment, but stay in it."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and marker.encode() in (entry / "environ").read_bytes():
+                found.add(session_of(entry))
+    return found - {os.getsid(0)}
+
+
+def members_of(sessions: set[int]) -> list[str]:
+    """Process ids of all programs in `sessions`, in whatever namespace."""
     found = []
     for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and marker.encode() in (entry / "environ").read_bytes():
+        with suppress(OSError):
+            if entry.name.isdigit() and session_of(entry) in sessions:
                 found.append(entry.name)
-        except OSError:
-            continue
     return found
+
+
+def signal_all(sessions: set[int], number: signal.Signals) -> None:
+    for pid in members_of(sessions):
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), number)
+
+
+def session_of(entry: Path) -> int:
+    return int((entry / "stat").read_text().rpartition(")")[2].split()[3])
 
 
 def wait_for(claim, limit_s: float = 60.0) -> bool:
     deadline = time.monotonic() + limit_s
-    while not claim() and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if claim():
+            return True
         time.sleep(0.1)
-    return claim()
+    return False
 
 
 def test_crash_fails_over_and_the_old_primary_becomes_a_replica(namespaces, tmp_path):
@@ -90,6 +111,46 @@ def test_crash_fails_over_and_the_old_primary_becomes_a_replica(namespaces, tmp_
     assert any(event.event == "+convert-to-slave" and event.about == "host1" for event in trace.events)
     assert (tmp_path / "run-0000/host1/sentinel/sentinel.log").read_text()
     assert said[-1][0] == 1.0
+
+
+def vanish_scenario(*overrides: str) -> Scenario:
+    settings = ("sentinel.down_after_ms=1000", "fault.1.at_ms=5000", "run.horizon_ms=9000", *REDIS_ONLY, *overrides)
+    return load(ROOT / "scenarios/host_loss/primary_host_vanishes.toml", settings)
+
+
+def outcomes_of(trace: Trace, server: str) -> list[str]:
+    """Outcomes of the writes to one server since the fault (a write may have been on its way when it struck)."""
+    return [
+        event.event
+        for event in trace.events
+        if event.actor == "prober" and event.about == server and event.t_us > -1_000_000
+    ]
+
+
+def test_a_vanished_host_is_silent_and_writable_again_when_it_returns(namespaces):
+    (trace,) = replay(vanish_scenario(), 1, SEED)
+    assert outcomes_of(trace, "host1") == ["write-silent", "write-accepted"], f"seed {trace.seed}"
+    isolated = [event for event in trace.events if event.host == "host1" and event.event == "+switch-master"]
+    returned = next(event.t_us for event in trace.events if event.event == "return")
+    assert all(event.t_us > returned for event in isolated), "host1 heard of the others while it was gone"
+
+
+def test_striking_twice_is_striking_once(namespaces):
+    settings = ["sentinel.down_after_ms=1000", "run.horizon_ms=900", *REDIS_ONLY]
+    twice = [
+        {"kind": kind, "host": "host2", "at_ms": number * 100}
+        for number, kind in enumerate(["vanish", "vanish", "return", "return", "crash", "crash", "restart", "restart"])
+    ]
+    faults = ", ".join("{" + ", ".join(f"{key} = {value!r}" for key, value in fault.items()) + "}" for fault in twice)
+    scenario = load(ROOT / "scenarios/host_loss/primary_host_vanishes.toml", [*settings, f"fault=[{faults}]"])
+    (trace,) = replay(scenario, 1, SEED)
+    assert [event.event for event in trace.events if event.actor == "fault"] == [fault["kind"] for fault in twice]
+
+
+def test_a_partitioned_primary_stays_writable_while_another_is_promoted(namespaces):
+    (trace,) = replay(vanish_scenario("fault.0.kind=partition", "fault.1.kind=heal"), 1, SEED)
+    assert outcomes_of(trace, "host1") == [], f"seed {trace.seed}: clients lost a host that only its peers lost"
+    assert {event.about for event in trace.events if event.event == "+switch-master"} & {"host2", "host3"}
 
 
 def test_loopback_crash_fails_over_too_and_leaves_no_folder():
@@ -113,13 +174,18 @@ def test_nothing_is_left_when_the_parent_is_killed(mode, request):
         f"replay(load({path!r}, {REDIS_ONLY!r}), 2, {SEED}, isolation={mode!r})\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, name: value})
-    well_on_its_way = 1 + 2 * (2 + 3)  # this parent; unshare, worker and three servers of two runs
+    well_on_its_way = 2 * (1 + 3)  # a worker and three servers, in two runs
     try:
-        assert wait_for(lambda: len(processes_of(marker)) > well_on_its_way)
+        assert wait_for(lambda: len(members_of(sessions_of(marker))) > well_on_its_way)
+        sessions = sessions_of(marker)
+        if mode == "namespaces":  # the kernel must do it: what is stopped cannot end by itself
+            signal_all(sessions, signal.SIGSTOP)
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-    assert wait_for(lambda: not processes_of(marker)), processes_of(marker)
+    gone = wait_for(lambda: not members_of(sessions))
+    signal_all(sessions, signal.SIGKILL)
+    assert gone
 
 
 def test_closing_the_iterator_keeps_what_is_done_and_ends_the_rest(namespaces, monkeypatch):
@@ -128,8 +194,10 @@ def test_closing_the_iterator_keeps_what_is_done_and_ends_the_rest(namespaces, m
     scenario = crash_scenario("fault=[]", "run.horizon_ms=100", *REDIS_ONLY)
     traces = iter_replay(scenario, 3, SEED, parallel=2)
     assert next(traces).run in (0, 1)
+    sessions = sessions_of(marker)
+    assert members_of(sessions)
     traces.close()
-    assert wait_for(lambda: set(processes_of(marker)) <= {str(os.getpid())}), processes_of(marker)
+    assert wait_for(lambda: not members_of(sessions)), members_of(sessions)
 
 
 def test_network_faults_are_refused_on_loopback():

@@ -92,6 +92,14 @@ def test_a_killed_redis_leaves_the_sentinel_of_its_host_counting():
     assert measure(trace, facts).milestones == {"sdown_first": 5_000, "sdown_quorum": 7_000}
 
 
+def test_a_silent_sentinel_on_the_primarys_host_is_not_the_primary():
+    trace = run_of(
+        fault(0, "vanish"), sentinel(10, "host2", "+sdown", code=1), sentinel(12, "host2", "+sdown"),
+        sentinel(13, "host3", "+sdown", code=1), sentinel(15, "host3", "+sdown"),
+    )  # fmt: skip
+    assert measure(trace, FACTS).milestones == {"sdown_first": 12_000, "sdown_quorum": 15_000}
+
+
 def test_events_before_the_fault_are_no_milestones():
     trace = run_of(sentinel(-5, "host2", "+sdown"), fault(0, "vanish"), sentinel(9, "host3", "+sdown"))
     assert measure(trace, FACTS).milestones == {"sdown_first": 9_000}
