@@ -75,8 +75,9 @@ def on_timer(node, now_us, which, out):
 
 
 def on_message(node, now_us, source, message, out):
-    """A final answer has come. Late ones (the request was given up) and repeated ones are ignored."""
-    if message.kind != RESPONSE or message.request < node.settled or message.request >= node.sent:
+    """An answer has come. Provisional, late (the request was given up) and repeated ones are ignored."""
+    is_final = message.kind == RESPONSE and message.code >= 200
+    if not is_final or message.request < node.settled or message.request >= node.sent:
         return
     slot = message.request % MAX_OPEN
     if node.ended_us[slot] == 0:

@@ -348,6 +348,7 @@ def _steady_registrar(world, settings, host):
     node.wait_poll_us = settings.wait_poll_us
     node.retry_pause_us = settings.retry_pause_us
     node.phase = registrar.ON_PRIMARY
+    node.configured = settings.primary
     node.current = settings.primary
     node.replicas = world.redis[settings.primary].replicas
     node.cursor = 0

@@ -85,7 +85,7 @@ def compare(args: argparse.Namespace, voice: Voice) -> ExitCode:
     loaded = [_load(path, args, voice) for path in paths]
     outcomes: list[Outcome] = []
     for scenario in loaded:
-        outcome = _compare_one(scenario, args, voice)
+        outcome = compare_one(scenario, args, voice)
         outcomes.append(outcome)
         if not args.json:
             print(("\n\n" if len(outcomes) > 1 else "") + outcome.text(), flush=True)
@@ -190,7 +190,8 @@ class Outcome:
         return {**data, "lacks": str(self.lacks)} if self.lacks else data
 
 
-def _compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> Outcome:
+def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> Outcome:
+    """Both arms of one scenario, as far as they can be had; see `study.cli` for `args`."""
     voice.say(f"{scenario.name}: {scenario.question}")
     traces = arms.simulate(scenario, args.runs, args.seed, voice, args.engine, args.jobs)
     outcome = Outcome(scenario, Arm.of(scenario, traces), None)

@@ -115,9 +115,10 @@ def sentinel_events(
             about = hosts[words[3]]
         elif event not in ("+tilt", "-tilt"):
             instance = _instance(words)
-            if instance is None or (instance[0] == "sentinel" and event in ("+sdown", "-sdown")):
+            if instance is None:
                 continue
             about = hosts[instance[1]]
+            code = int(instance[0] == "sentinel" and event in ("+sdown", "-sdown"))
         yield Event(t_us, host, "sentinel", event, about, 0, code)
 
 

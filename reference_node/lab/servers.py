@@ -53,11 +53,6 @@ class Server:
     flavour: str
     version: str
 
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The version as numbers, for comparisons."""
-        return tuple(int(part) for part in self.version.split("."))
-
 
 def available() -> list[Server]:
     """All servers found on this machine, the preferred one first."""

@@ -13,7 +13,6 @@ from model.scenario import load
 from reference_node.lab import config, servers
 from reference_node.lab.network import LoopbackNetwork
 from reference_node.lab.recorder import wall_us
-from reference_node.lab.servers import Server
 from reference_node.lab.write_prober import SILENT_AFTER_US, WriteProber
 
 ROOT = Path(__file__).parents[2]

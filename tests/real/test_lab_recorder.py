@@ -53,9 +53,13 @@ def test_sentinel_lines_name_the_host_of_the_instance():
     ]
 
 
-def test_sentinels_about_each_other_and_other_masters_are_left_out():
+def test_a_sentinel_that_is_down_is_told_from_the_server_on_its_host():
+    lines = sentinel_log(f"+sdown sentinel {'a' * 40} 10.77.1.1 26379 @ hastudy 10.77.1.1 6379")
+    assert brief(sentinel_events("host2", lines, HOSTS, IDS)) == [("+sdown", "host1", 1)]
+
+
+def test_other_masters_are_left_out():
     lines = sentinel_log(
-        f"+sdown sentinel {'a' * 40} 10.77.1.1 26379 @ hastudy 10.77.1.1 6379",
         "+sdown master other 10.99.0.1 6379",
         "+sdown slave 10.99.0.2:6379 10.99.0.2 6379 @ other 10.99.0.1 6379",
         "+switch-master other 10.99.0.1 6379 10.99.0.2 6379",
