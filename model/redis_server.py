@@ -89,6 +89,7 @@ REDIS = Record(
     "A Redis server.",
     [
         number("me", "number of its host", 0, MAX_HOSTS),
+        number("hosts", "number of hosts in the scenario", 0, MAX_HOSTS),
         number("priority", "replica-priority", 0, 1000),
         duration("sync_delay_us", "repl-diskless-sync-delay"),
         number("role", "PRIMARY or REPLICA", 0, 2),
@@ -120,7 +121,7 @@ def boot(node, now_us, run_rank, out):
     node.replicas = 0
     node.waits_since_us = 0
     node.transferring = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         node.subscriber[number_] = 0
         node.replica_waits[number_] = 0
     node.down_since_s = 0
@@ -165,7 +166,7 @@ def on_message(node, now_us, source, message, out):
         _replicaof(node, now_us, message.primary, out)
         reply(out, source, OK_REPLY)
         kill_clients(out, source)
-        for number_ in range(MAX_HOSTS):
+        for number_ in range(node.hosts):
             node.subscriber[number_] = 0
     elif kind == HANDSHAKE:
         _on_handshake(node, source, message.code, out)
@@ -340,7 +341,7 @@ def _begin_transfer(node, out):
         return
     node.transferring = 1
     node.waits_since_us = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if node.replica_waits[number_] == 1:
             node.replica_waits[number_] = 2
     set_timer(out, TRANSFER, TRANSFER_US)
@@ -348,7 +349,7 @@ def _begin_transfer(node, out):
 
 def _end_transfer(node, out):
     node.transferring = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if node.replica_waits[number_] == 2:
             node.replica_waits[number_] = 0
             _send_state(node, number_ + 1, FULL_RESYNC, out)
@@ -436,7 +437,7 @@ def _tell_subscribers(node, message, out):
     """Only hellos name a sentinel; all other changes go past the subscribers."""
     if message.sentinel == 0:
         return
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if node.subscriber[number_] != 0:
             _copy_hello(message, reply(out, node.subscriber[number_] - 1, HELLO))
 

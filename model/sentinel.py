@@ -187,6 +187,7 @@ SENTINEL = Record(
     "A sentinel and its view of the group.",
     [
         number("me", "number of its host", 0, MAX_HOSTS),
+        number("hosts", "number of hosts in the scenario", 0, MAX_HOSTS),
         number("quorum", "sentinels that must agree", 1, MAX_HOSTS),
         duration("down_after_us", "down-after-milliseconds"),
         duration("failover_timeout_us", "failover-timeout"),
@@ -224,10 +225,10 @@ def on_timer(node, now_us, which, out):
     _check_tilt(node, now_us, out)
     _handle_server(node, now_us, node.primary, out)
     primary = node.primary
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if number_ != primary and node.server[number_].watch.known == 1:
             _handle_server(node, now_us, number_, out)
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if node.peer[number_].watch.known == 1:
             _handle_peer(node, now_us, number_, out)
     if node.state == UPDATE_CONFIG:
@@ -439,7 +440,7 @@ def current_primary(node):
 
 def _force_hello(node):
     """sentinelForceHelloUpdateForMaster: the next tick sends a hello to everyone."""
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         _make_hello_due(node.server[number_].watch)
         _make_hello_due(node.peer[number_].watch)
 
@@ -490,7 +491,7 @@ def check_objectively_down(node, now_us, out):
     down = False
     if node.server[node.primary].watch.s_down == 1:
         agreeing = 1
-        for number_ in range(MAX_HOSTS):
+        for number_ in range(node.hosts):
             agreeing += node.peer[number_].watch.known * node.peer[number_].down
         down = agreeing >= node.quorum
     if down and node.o_down == 0:
@@ -503,7 +504,7 @@ def check_objectively_down(node, now_us, out):
 
 def ask_others(node, now_us, forced, out):
     """sentinelAskMasterStateToOtherSentinels."""
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         peer = node.peer[number_]
         if peer.watch.known == 0:
             continue
@@ -596,7 +597,7 @@ def elected(node, now_us, out):
     """
     winner = 0
     most = 0
-    for candidate in range(1, MAX_HOSTS + 1):
+    for candidate in range(1, node.hosts + 1):
         votes = _votes_of_peers(node, candidate)
         if votes > most:
             most = votes
@@ -608,7 +609,7 @@ def elected(node, now_us, out):
             most = votes
             winner = node.leader
     voters = 1
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         voters += node.peer[number_].watch.known
     if most < voters // 2 + 1 or most < node.quorum:
         return 0
@@ -617,7 +618,7 @@ def elected(node, now_us, out):
 
 def _votes_of_peers(node, candidate):
     votes = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         peer = node.peer[number_]
         if peer.watch.known == 1 and peer.leader == candidate and peer.leader_epoch == node.current_epoch:
             votes += 1
@@ -686,7 +687,7 @@ def best_replica(node, now_us):
         limit_us += now_us - primary.s_down_us
         info_limit_us = 5 * PING_PERIOD_US
     best = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         server = node.server[number_]
         watch = server.watch
         if number_ == node.primary or watch.known == 0 or watch.s_down == 1 or watch.connected == 0:
@@ -730,10 +731,10 @@ def _send_replicaof(node, number_, primary, out):
 def _reconf_next(node, now_us, out):
     """sentinelFailoverReconfNextSlave, then sentinelFailoverDetectEnd."""
     under_way = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if _follows(node, number_) and node.server[number_].reconf in (RECONF_IS_SENT, RECONF_IS_INPROG):
             under_way += 1
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if under_way >= node.parallel_syncs:
             break
         server = node.server[number_]
@@ -762,7 +763,7 @@ def _detect_end(node, now_us, out):
     if node.promoted == 0 or node.server[node.promoted - 1].watch.s_down == 1:
         return
     left = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         server = node.server[number_]
         done = number_ + 1 == node.promoted or server.reconf == RECONF_IS_DONE or server.watch.s_down == 1
         if _follows(node, number_) and not done:
@@ -778,7 +779,7 @@ def _detect_end(node, now_us, out):
 
 
 def _reconf_best_effort(node, now_us, out):
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         server = node.server[number_]
         if not _follows(node, number_) or number_ + 1 == node.promoted or server.watch.connected == 0:
             continue
@@ -803,7 +804,7 @@ def _reset(node, now_us, target, out):
     kept_reconnect_us = node.server[node.primary].watch.reconnect_us
     kept_info_us = node.server[node.primary].info_us
     kept_publish_us = node.server[node.primary].watch.publish_us
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         watch = node.server[number_].watch
         if watch.known == 0:
             continue
@@ -841,7 +842,7 @@ def boot(node, now_us, out):
     node.state = NONE
     node.start_us = 0
     node.promoted = 0
-    for number_ in range(MAX_HOSTS):
+    for number_ in range(node.hosts):
         if node.server[number_].watch.known == 1:
             create_server(node.server[number_], now_us)
         if node.peer[number_].watch.known == 1:

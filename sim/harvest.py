@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.effects import COUNT_CONFIRMED, COUNT_LOST, COUNT_REFUSED, COUNT_UNKNOWN, MAX_HOSTS
+from model.effects import COUNT_CONFIRMED, COUNT_LOST, COUNT_REFUSED, COUNT_UNKNOWN
 from sim.state import CLIENT, SENTINEL, actor, note
 
 
@@ -10,7 +10,7 @@ def harvest(world):
     """Report, for every node that was probed, how its registrations ended, and how many confirmed ones are lost."""
     final = world.redis[_last_primary(world)]
     lost_first = world.n_reports
-    for host in range(MAX_HOSTS):
+    for host in range(world.hosts):
         if world.process[actor(CLIENT, host)].exists == 1:
             client = world.client[host]
             note(world, world.end_us, host, CLIENT, COUNT_CONFIRMED, 0, 0, client.confirmed)
@@ -34,7 +34,7 @@ def _last_primary(world):
     """The primary that the newest configuration of any sentinel names."""
     best = world.first_primary
     newest = -1
-    for host in range(MAX_HOSTS):
+    for host in range(world.hosts):
         process = world.process[actor(SENTINEL, host)]
         if process.exists == 1 and process.alive == 1 and world.sentinel[host].config_epoch > newest:
             newest = world.sentinel[host].config_epoch

@@ -200,6 +200,7 @@ def _steady_redis(world, settings, host):
     _begin(world, REDIS, host)
     server = world.redis[host]
     server.me = host
+    server.hosts = settings.hosts
     server.priority = settings.priority[host]
     server.sync_delay_us = settings.sync_delay_us
     server.run_rank = 1 + draws.below(world.stream, 1 << 30)
@@ -215,7 +216,7 @@ def _steady_redis(world, settings, host):
     server.transferring = 0
     server.link_io_us = world.now_us
     server.heard_us = world.now_us
-    for other in range(MAX_HOSTS):
+    for other in range(settings.hosts):
         server.replica_source[other] = 0
         server.replica_waits[other] = 0
         server.subscriber[other] = 0
@@ -251,6 +252,7 @@ def _steady_sentinel(world, settings, host, seed, run):
     node = world.sentinel[host]
     owner = actor(SENTINEL, host)
     node.me = host
+    node.hosts = settings.hosts
     node.quorum = settings.quorum
     node.down_after_us = settings.down_after_us
     node.failover_timeout_us = settings.failover_timeout_us
@@ -259,7 +261,7 @@ def _steady_sentinel(world, settings, host, seed, run):
     draws.start(node.stream, seed, run, owner, _TICKS)
     _calm(node, settings.primary)
     replica_info_us = _ago(world, sentinel.INFO_PERIOD_US + MEAN_RESIDUAL_US)
-    for other in range(MAX_HOSTS):
+    for other in range(settings.hosts):
         node.server[other].watch.known = settings.runs_redis[other]
         node.peer[other].watch.known = settings.runs_sentinel[other] if other != host else 0
         if settings.runs_redis[other] == 1:

@@ -36,7 +36,7 @@ class Verb:
     run: Callable[[argparse.Namespace, Voice], ExitCode] | None = None
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+def whole_number(low: int, high: int) -> Callable[[str], int]:
     """A whole number between two limits, refused with words otherwise."""
 
     def read(text: str) -> int:
@@ -52,13 +52,15 @@ def _scenario(parser: argparse.ArgumentParser) -> None:
 
 
 def _runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=_whole(1, MAX_RUNS), default=1000, help="simulated runs (default %(default)s)")
+    parser.add_argument(
+        "--runs", type=whole_number(1, MAX_RUNS), default=1000, help="simulated runs (default %(default)s)"
+    )
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=("batch", "world"), default="batch",
                         help="compiled or interpreted; both give the same runs (default %(default)s)")  # fmt: skip
-    parser.add_argument("--jobs", type=_whole(1, 1024), help="processes (default: one for each core)")
+    parser.add_argument("--jobs", type=whole_number(1, 1024), help="processes (default: one for each core)")
 
 
 def _server(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +75,7 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
 
 def _replay(parser: argparse.ArgumentParser) -> None:
     _scenario(parser)
-    parser.add_argument("--runs", type=_whole(1, 1000), default=5, help="real runs (default %(default)s)")
+    parser.add_argument("--runs", type=whole_number(1, 1000), default=5, help="real runs (default %(default)s)")
     _server(parser)
 
 
@@ -81,7 +83,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", metavar="SCENARIO|FOLDER", nargs="+", help="scenario files, names or folders")
     _runs(parser)
     _engine(parser)
-    parser.add_argument("--real", type=_whole(1, 1000), default=5, help="real runs (default %(default)s)")
+    parser.add_argument("--real", type=whole_number(1, 1000), default=5, help="real runs (default %(default)s)")
     parser.add_argument("--stored", action="store_true", help="use stored real runs of the same scenario")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML too")
     _server(parser)
@@ -120,7 +122,9 @@ def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    common.add_argument("--seed", type=_whole(0, 2**63 - 1), default=1, help="of all chance (default %(default)s)")
+    common.add_argument(
+        "--seed", type=whole_number(0, 2**63 - 1), default=1, help="of all chance (default %(default)s)"
+    )
     common.add_argument("--out", type=Path, metavar="DIR", help="folder for the results")
     common.add_argument("--quiet", action="store_true", help="no progress, no talk")
     common.add_argument(

@@ -152,6 +152,12 @@ def _commit() -> str:
     return answer.stdout.strip()
 
 
+def is_of(path: Path, scenario: Scenario) -> bool:
+    """True when a file has traces of exactly this scenario."""
+    first = next(read_traces(path), None) if path.is_file() else None
+    return first is not None and first.digest == scenario.digest
+
+
 def stored_runs(scenario: Scenario) -> tuple[Path, list[Trace]]:
     """Stored real runs of exactly this scenario: committed ones in ``reports`` first, else the latest in ``runs``.
 
@@ -162,8 +168,7 @@ def stored_runs(scenario: Scenario) -> tuple[Path, list[Trace]]:
     """
     for place in (Path("reports"), Path("runs")):
         for path in sorted(place.rglob("real*.ndjson"), reverse=True):
-            first = next(read_traces(path), None)
-            if first and first.digest == scenario.digest:
+            if is_of(path, scenario):
                 return path, list(read_traces(path))
     raise UsageError(
         f"{scenario.name}: no stored real runs with digest {scenario.digest} in reports/ or runs/\n\n"

@@ -11,7 +11,8 @@ Predicts and measures every scenario of ``scenarios/<name>/`` and writes ``repor
 ``manifest.json``      command, seed, versions, machine
 =====================  =============================================================================
 
-With ``--stored`` the real runs that are there already are used, so the text can be made again without servers.
+With ``--stored`` the real runs that are there already are used, and only missing ones are measured: so the text can be
+made again without servers, and a report that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from model.measures import PARTS
 from model.scenario import Scenario, load
 from study import catalog, folders, plots, tables
 from study.arms import Voice
+from study.cli import MAX_RUNS, whole_number
 from study.exits import ExitCode, worst
 from study.verbs import Outcome, compare_one
 
@@ -44,8 +46,8 @@ SHOWN = ("sdown_quorum", "first_write", "switch_last")
 def main(argv: Sequence[str] | None = None) -> int:
     """Make one report; returns the exit code of the worst comparison."""
     given = list(sys.argv[1:] if argv is None else argv)
-    args = _parser().parse_args(given)
     try:
+        args = _parser().parse_args(given)
         return int(make(args, ["python", "-m", "study.report", *given]))
     except HastudyError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,9 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m study.report", description="Make a report from scenarios.")
     parser.add_argument("name", help="folder below scenarios/ and reports/, for example host_loss")
-    parser.add_argument("--runs", type=int, default=1000, help="simulated runs (default %(default)s)")
-    parser.add_argument("--real", type=int, default=5, help="real runs (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of all chance (default %(default)s)")
+    parser.add_argument(
+        "--runs", type=whole_number(1, MAX_RUNS), default=1000, help="simulated runs (default %(default)s)"
+    )
+    parser.add_argument("--real", type=whole_number(1, 1000), default=5, help="real runs (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=whole_number(0, 2**63 - 1), default=1, help="of all chance (default %(default)s)"
+    )
     parser.add_argument("--stored", action="store_true", help="use the real runs that the report has already")
     parser.add_argument("--server", help="which server, see `hastudy servers`")
     parser.add_argument("--quiet", action="store_true", help="no progress, no talk")
@@ -72,18 +78,19 @@ def make(args: argparse.Namespace, command: Sequence[str]) -> ExitCode:
     """Run all scenarios of a folder and write its report."""
     voice = Voice(args.quiet)
     scenarios = [load(path) for path in catalog.find(str(catalog.folder() / args.name))]
+    folder = Path("reports") / args.name
     outcomes = []
     for scenario in scenarios:
-        outcome = compare_one(scenario, args, voice)
+        kept = folder / scenario.name / "real.ndjson"
+        stored = args.stored and folders.is_of(kept, scenario)
+        outcome = compare_one(scenario, argparse.Namespace(**{**vars(args), "stored": stored}), voice)
         if outcome.interrupted:
             raise KeyboardInterrupt
         if outcome.lacks:
             raise outcome.lacks
+        _write_scenario(folder / scenario.name, outcome)
         outcomes.append(outcome)
-    folder = Path("reports") / args.name
-    (folder / "tables").mkdir(parents=True, exist_ok=True)
-    for outcome in outcomes:
-        _write_scenario(folder / outcome.scenario.name, outcome)
+    (folder / "tables").mkdir(exist_ok=True)
     shutil.copy(folder / outcomes[0].scenario.name / "timeline.png", folder / "timeline.png")
     rows = write_tables(folder / "tables", outcomes)
     draw_ecdfs(folder / "ecdf.png", outcomes)

@@ -237,7 +237,7 @@ class Election:
 def _fresh(number: int, sentinels: int, quorum: int) -> Any:
     """A sentinel that sees its primary down and has acted in no way yet."""
     node = sentinel.SENTINEL.new()
-    node.me, node.quorum, node.parallel_syncs = number, quorum, 1
+    node.me, node.hosts, node.quorum, node.parallel_syncs = number, sentinels, quorum, 1
     node.down_after_us, node.failover_timeout_us = _LIMIT_US, _LIMIT_US
     node.primary, node.o_down, node.start_us = 0, 1, LONG_PAST_US
     node.server[0].watch.known = node.server[0].watch.s_down = 1
