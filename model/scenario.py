@@ -181,7 +181,11 @@ class CompareSection(Section):
 
     margin_ms: int = setting(
         0, "largest difference of medians (and of p95) that counts as equal; 0 = max(150 ms, 2 % of down_after_ms)",
-        unit="ms", kind="assumed", source="docs/decisions", ge=0, le=60_000,
+        unit="ms", kind="assumed", source="docs/decisions/0002-margins.md", ge=0, le=60_000,
+    )
+    register_margin_ms: int = setting(
+        0, "the same for the outage of a node, which has two humps a second apart; 0 = as margin_ms", unit="ms",
+        kind="assumed", source="docs/decisions/0002-margins.md", ge=0, le=60_000,
     )
 
 
@@ -229,6 +233,12 @@ class Scenario(Section):
     def margin_ms(self) -> int:
         """Margin of equivalence in ms: the file's, else max(150 ms, 2 % of the delay)."""
         return self.compare.margin_ms or max(150, self.sentinel.down_after_ms // 50)
+
+    def margin_of(self, quantity: str) -> int:
+        """Margin of equivalence of a milestone or an outage, in ms."""
+        if quantity.startswith("register@"):
+            return self.compare.register_margin_ms or self.margin_ms
+        return self.margin_ms
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Scenario:

@@ -14,7 +14,7 @@
 # Three hosts, each with a Redis, a Sentinel and a registrar node, set up as the deployment guide says
 # (`down-after-milliseconds` 10 000, quorum 2). Host 1 holds the primary and becomes unreachable without a word.
 #
-# It would surprise if the outage were just the 10 s of the setting, or if the nodes always came back together with the new
+# It would surprise if the outage were just the 10 s of the setting, or if the nodes always came back with the new
 # primary.
 
 # %%

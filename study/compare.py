@@ -42,7 +42,7 @@ SCHEMA = 1
 """Version of the JSON of a comparison."""
 
 CONFIDENCE = 0.90
-"""Of the interval of a shift: equivalence at 5 % in both directions. Kind: specified (DESIGN, section 8)."""
+"""Of the interval of a shift: equivalence at 5 % in both directions. Kind: assumed (docs/statistics.md)."""
 
 MIN_REAL_RUNS = 3
 """With fewer usable real runs the whole is undecided. Kind: assumed."""
@@ -197,7 +197,7 @@ def compare_measures(
     usable = [run for run in real if not run.stalled]
     rng = np.random.default_rng(seed)
     names = [*MILESTONES, *sorted({name for run in [*sim, *usable] for name in run.windows})]
-    rows = [compare_row(name, sample(name, usable), sample(name, sim), scenario.margin_ms, rng) for name in names]
+    rows = [compare_row(name, sample(name, usable), sample(name, sim), scenario.margin_of(name), rng) for name in names]
     rows = _with_holm(rows)
     branches = compare_branches(usable, sim)
     verdict, reason = overall(rows, branches, len(usable))

@@ -235,7 +235,7 @@ def _section(outcome: Outcome, found: dict[str, dict[str, Any]]) -> str:
     return "\n\n".join([
         f"## {name}", outcome.scenario.question,
         f"Expected beforehand: {' '.join(outcome.scenario.expects.split())}",
-        f"**{compared['verdict']}**: {compared['reason']}. Margin {compared['margin_ms']} ms.",
+        f"**{compared['verdict']}**: {compared['reason']}. Margin of the milestones {compared['margin_ms']} ms.",
         "\n".join(lines), "\n".join(parts), f"![time line of {name}]({name}/timeline.png)",
     ])  # fmt: skip
 
