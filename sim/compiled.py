@@ -69,7 +69,7 @@ def join(root: Callable) -> str:
         done[name] = f"# {function.__module__}.{function.__name__}\n@njit({options})\n{ast.unparse(tree)}\n"
         wanted.extend(linker.callees)
     parts = [done[name] for name in sorted(done)]
-    return "from numba import njit\n\n\n" + "\n\n".join(parts)
+    return "from numba import int64, njit\n\n\n" + "\n\n".join(parts)
 
 
 class _Linker(ast.NodeTransformer):
@@ -84,6 +84,13 @@ class _Linker(ast.NodeTransformer):
         if node.id in self._locals or node.id not in self._globals:
             return node
         return self._link(self._globals[node.id], node)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Arguments lose their literal type: numba would compile the callee anew for every constant it is given."""
+        self.generic_visit(node)
+        if any(isinstance(node.func, ast.Name) and node.func.id == _qualified(callee) for callee in self.callees):
+            node.args = [_as_int64(argument) for argument in node.args]
+        return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         base = node.value
@@ -101,6 +108,12 @@ class _Linker(ast.NodeTransformer):
         if isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(part, int) for part in value)):
             return ast.copy_location(ast.parse(repr(value), mode="eval").body, node)
         return node
+
+
+def _as_int64(argument: ast.expr) -> ast.expr:
+    if isinstance(argument, ast.Constant) and type(argument.value) is int:
+        return ast.Call(ast.Name("int64", ast.Load()), [argument], [])
+    return argument
 
 
 def _qualified(function: Callable) -> str:

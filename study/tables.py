@@ -119,7 +119,8 @@ def rows_table(rows: Iterable[dict[str, Any]]) -> str:
     """Milestones and outages compared."""
     cells = [
         [row["name"], row["real"]["n"], _seconds(row["real"].get("p50_ms")), _seconds(row["sim"].get("p50_ms")),
-         _range(row["sim"]), _shift(row), _shift_interval(row), f"+-{row['margin_ms'] / 1000:g}", _p95(row["p95"]), row["verdict"]]
+         _range(row["sim"]), _shift(row), _shift_interval(row), f"+-{row['margin_ms'] / 1000:g}",
+         _p95(row["p95"]), row["verdict"]]
         for row in rows
     ]  # fmt: skip
     head = ["s after the fault; outages: s in a run", "n", "real p50", "sim p50", "sim p5..p95", "real - sim",
