@@ -457,7 +457,7 @@ def _measure_registrations(run: RunMeasures, by_name: dict[str, list[Event]], fa
                 changes[event.host].append((outcome, event.t_us - event.detail_us, event.t_us))
     for host, seen in changes.items():
         if seen:
-            pass
+            seen.sort(key=lambda change: change[1])
             run.windows[f"register@{host}"] = _windows(seen, "confirmed", run.horizon_us)
 
 
