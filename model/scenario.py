@@ -37,6 +37,8 @@ Kind = Literal["specified", "vendor default", "recommended", "measured", "assume
 FaultKind = Literal["crash", "restart", "pause", "resume", "vanish", "return", "partition", "heal"]
 Process = Literal["all", "redis", "sentinel", "registrar"]
 
+_NOT_IN_DIGEST = ("question", "expects", "compare")
+
 PAIRS = {"crash": "restart", "pause": "resume", "vanish": "return", "partition": "heal"}
 """Each fault and what undoes it."""
 
@@ -61,44 +63,84 @@ class Host(Section):
     sentinel: bool = setting(True, "runs a Sentinel", kind="recommended", source="deployment guide")
     registrar: bool = setting(True, "runs a registrar node", kind="recommended", source="deployment guide")
     replica_priority: int = setting(
-        100, "order of promotion, lower first, 0 = never", kind="vendor default", source="redis.conf 7.0",
-        ge=0, le=1000,
+        100,
+        "order of promotion, lower first, 0 = never",
+        kind="vendor default",
+        source="redis.conf 7.0",
+        ge=0,
+        le=1000,
     )
 
 
 class ServerSection(Section):
     """What all Redis servers share."""
 
-    primary: str = setting("host1", "host whose Redis is primary at first", kind="recommended",
-                           source="deployment guide")
+    primary: str = setting(
+        "host1", "host whose Redis is primary at first", kind="recommended", source="deployment guide"
+    )
     password: str = setting(
-        "hastudy-lab", "requirepass and masterauth of all servers (a lab password)", kind="assumed",
-        source="the deployment guide asks for equal passwords", pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        "hastudy-lab",
+        "requirepass and masterauth of all servers (a lab password)",
+        kind="assumed",
+        source="the deployment guide asks for equal passwords",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
     )
     diskless_sync_delay_ms: int = setting(
-        5_000, "wait of a primary before a full resync starts (the lab sets it on every server)", unit="ms",
-        kind="vendor default", source="redis.conf 7.0, repl-diskless-sync-delay", ge=0, le=60_000,
+        5_000,
+        "wait of a primary before a full resync starts (the lab sets it on every server)",
+        unit="ms",
+        kind="vendor default",
+        source="redis.conf 7.0, repl-diskless-sync-delay",
+        ge=0,
+        le=60_000,
     )
 
 
 class SentinelSection(Section):
     """Settings of all Sentinels."""
 
-    quorum: int = setting(2, "sentinels that must agree before an election is tried", kind="recommended",
-                          source="deployment guide", ge=1, le=MAX_HOSTS)
+    quorum: int = setting(
+        2,
+        "sentinels that must agree before an election is tried",
+        kind="recommended",
+        source="deployment guide",
+        ge=1,
+        le=MAX_HOSTS,
+    )
     down_after_ms: int = setting(
-        10_000, "silence after which a sentinel alone calls an instance down", unit="ms", kind="recommended",
-        source="deployment guide (Redis's own default is 30 000)", ge=100, le=600_000,
+        10_000,
+        "silence after which a sentinel alone calls an instance down",
+        unit="ms",
+        kind="recommended",
+        source="deployment guide (Redis's own default is 30 000)",
+        ge=100,
+        le=600_000,
     )
     failover_timeout_ms: int = setting(
-        20_000, "twice this is the pause between attempts; limit of each failover state", unit="ms",
-        kind="recommended", source="deployment guide (Redis's own default is 180 000)", ge=100, le=3_600_000,
+        20_000,
+        "twice this is the pause between attempts; limit of each failover state",
+        unit="ms",
+        kind="recommended",
+        source="deployment guide (Redis's own default is 180 000)",
+        ge=100,
+        le=3_600_000,
     )
-    parallel_syncs: int = setting(1, "replicas pointed to the new primary at once", kind="vendor default",
-                                  source="sentinel.c, SENTINEL_DEFAULT_PARALLEL_SYNCS", ge=1, le=MAX_HOSTS)
+    parallel_syncs: int = setting(
+        1,
+        "replicas pointed to the new primary at once",
+        kind="vendor default",
+        source="sentinel.c, SENTINEL_DEFAULT_PARALLEL_SYNCS",
+        ge=1,
+        le=MAX_HOSTS,
+    )
     flush_us: int = setting(
-        500, "time for which one rewrite of its configuration file blocks a sentinel", unit="us", kind="measured",
-        source="lab, folder in memory; on a busy disk 10 to 1000 times as much", ge=0, le=5_000_000,
+        500,
+        "time for which one rewrite of its configuration file blocks a sentinel",
+        unit="us",
+        kind="measured",
+        source="lab, folder in memory; on a busy disk 10 to 1000 times as much",
+        ge=0,
+        le=5_000_000,
     )
 
 
@@ -106,25 +148,46 @@ class RegistrarSection(Section):
     """Settings of all registrar nodes."""
 
     policy: Literal["guide"] = setting(
-        "guide", "how a node follows the primary; `guide` is the deployment guide's behaviour 1 to 4",
-        kind="specified", source="deployment guide",
+        "guide",
+        "how a node follows the primary; `guide` is the deployment guide's behaviour 1 to 4",
+        kind="specified",
+        source="deployment guide",
     )
     redis_timeout_ms: int = setting(
-        1_500, "an unanswered Redis command counts as a lost connection after this", unit="ms",
-        kind="vendor default", source="Flexisip redis-server-timeout (documented there, without effect there)",
-        ge=10, le=3_600_000,
+        1_500,
+        "an unanswered Redis command counts as a lost connection after this",
+        unit="ms",
+        kind="vendor default",
+        source="Flexisip redis-server-timeout (documented there, without effect there)",
+        ge=10,
+        le=3_600_000,
     )
     info_period_ms: int = setting(
-        10_000, "how often a node asks its primary for the replicas", unit="ms", kind="assumed",
-        source="the deployment guide says `periodically`; Flexisip's default is 60 s", ge=100, le=3_600_000,
+        10_000,
+        "how often a node asks its primary for the replicas",
+        unit="ms",
+        kind="assumed",
+        source="the deployment guide says `periodically`; Flexisip's default is 60 s",
+        ge=100,
+        le=3_600_000,
     )
     wait_poll_ms: int = setting(
-        1_000, "how often a node that waits on a replica asks it for the primary", unit="ms", kind="assumed",
-        source="the deployment guide says `wait`", ge=50, le=600_000,
+        1_000,
+        "how often a node that waits on a replica asks it for the primary",
+        unit="ms",
+        kind="assumed",
+        source="the deployment guide says `wait`",
+        ge=50,
+        le=600_000,
     )
     retry_pause_ms: int = setting(
-        1_000, "pause after all known servers were tried in vain", unit="ms", kind="vendor default",
-        source="Flexisip 2.6, connectionRetryTimeout", ge=10, le=600_000,
+        1_000,
+        "pause after all known servers were tried in vain",
+        unit="ms",
+        kind="vendor default",
+        source="Flexisip 2.6, connectionRetryTimeout",
+        ge=10,
+        le=600_000,
     )
 
 
@@ -132,8 +195,13 @@ class NetworkSection(Section):
     """The network between the hosts."""
 
     delay_us: int = setting(
-        60, "one-way delay between two hosts, programs' wake-up included", unit="us", kind="measured",
-        source="lab, namespaces on one machine", ge=1, le=10_000_000,
+        60,
+        "one-way delay between two hosts, programs' wake-up included",
+        unit="us",
+        kind="measured",
+        source="lab, namespaces on one machine",
+        ge=1,
+        le=10_000_000,
     )
 
 
@@ -141,16 +209,31 @@ class ProbeSection(Section):
     """How outages are observed. Both arms probe alike, so both see the same resolution."""
 
     register_period_ms: int = setting(
-        200, "a REGISTER goes to every node this often", unit="ms", kind="assumed",
-        source="resolution of the outage windows", ge=20, le=60_000,
+        200,
+        "a REGISTER goes to every node this often",
+        unit="ms",
+        kind="assumed",
+        source="resolution of the outage windows",
+        ge=20,
+        le=60_000,
     )
     register_timeout_ms: int = setting(
-        2_000, "a REGISTER without final answer counts as unknown after this", unit="ms", kind="assumed",
-        source="longer than registrar.redis_timeout_ms", ge=20, le=32_000,
+        2_000,
+        "a REGISTER without final answer counts as unknown after this",
+        unit="ms",
+        kind="assumed",
+        source="longer than registrar.redis_timeout_ms",
+        ge=20,
+        le=32_000,
     )
     write_period_ms: int = setting(
-        20, "a write goes to every Redis server this often", unit="ms", kind="assumed",
-        source="resolution of first_write", ge=5, le=10_000,
+        20,
+        "a write goes to every Redis server this often",
+        unit="ms",
+        kind="assumed",
+        source="resolution of first_write",
+        ge=5,
+        le=10_000,
     )
 
 
@@ -160,8 +243,9 @@ class Fault(Section):
     kind: FaultKind = pydantic.Field(description="what happens")
     host: str = pydantic.Field(description="the host it happens to")
     at_ms: int = pydantic.Field(description="when, after the first fault", ge=0, le=86_400_000)
-    process: Process = setting("all", "which program of the host, for crash/restart and pause/resume",
-                               kind="assumed", source="the whole host")
+    process: Process = setting(
+        "all", "which program of the host, for crash/restart and pause/resume", kind="assumed", source="the whole host"
+    )
 
     @property
     def strikes_process(self) -> bool:
@@ -172,20 +256,37 @@ class Fault(Section):
 class RunSection(Section):
     """How long a run is watched."""
 
-    horizon_ms: int = setting(60_000, "end of observation after the first fault", unit="ms", kind="assumed",
-                              source="long enough for the return", ge=100, le=86_400_000)
+    horizon_ms: int = setting(
+        60_000,
+        "end of observation after the first fault",
+        unit="ms",
+        kind="assumed",
+        source="long enough for the return",
+        ge=100,
+        le=86_400_000,
+    )
 
 
 class CompareSection(Section):
     """What counts as agreement of simulated and real runs. Fixed before looking."""
 
     margin_ms: int = setting(
-        0, "largest difference of medians (and of p95) that counts as equal; 0 = max(150 ms, 2 % of down_after_ms)",
-        unit="ms", kind="assumed", source="docs/decisions/0002-margins.md", ge=0, le=60_000,
+        0,
+        "largest difference of medians (and of p95) that counts as equal; 0 = max(150 ms, 2 % of down_after_ms)",
+        unit="ms",
+        kind="assumed",
+        source="docs/decisions/0002-margins.md",
+        ge=0,
+        le=60_000,
     )
     register_margin_ms: int = setting(
-        0, "the same for the outage of a node, which has two humps a second apart; 0 = as margin_ms", unit="ms",
-        kind="assumed", source="docs/decisions/0002-margins.md", ge=0, le=60_000,
+        0,
+        "the same for the outage of a node, which has two humps a second apart; 0 = as margin_ms",
+        unit="ms",
+        kind="assumed",
+        source="docs/decisions/0002-margins.md",
+        ge=0,
+        le=60_000,
     )
 
 
@@ -215,8 +316,9 @@ class Scenario(Section):
 
     @property
     def digest(self) -> str:
-        """First 16 hex digits of the SHA-256 of the resolved scenario."""
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        """First 16 hex digits of the SHA-256 of all that a run depends on: not of words, nor of margins."""
+        told = {key: value for key, value in self.canonical().items() if key not in _NOT_IN_DIGEST}
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -261,8 +363,13 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Scenario:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ScenarioError(str(path), "", f"cannot be read: {reason}", "a readable TOML file",
-                            "`hastudy scenarios` lists the ones that come with the kit") from None
+        raise ScenarioError(
+            str(path),
+            "",
+            f"cannot be read: {reason}",
+            "a readable TOML file",
+            "`hastudy scenarios` lists the ones that come with the kit",
+        ) from None
     return parse(text, str(path), overrides)
 
 
@@ -291,8 +398,10 @@ def warnings(scenario: Scenario) -> list[str]:
     if sentinels == 2:
         found.append("with two sentinels the majority is 2: when either host is lost, nothing fails over")
     if scenario.probe.register_timeout_ms <= scenario.registrar.redis_timeout_ms:
-        found.append("probe.register_timeout_ms is not above registrar.redis_timeout_ms: a 500 would come too late "
-                     "to be seen, and counts as unknown")
+        found.append(
+            "probe.register_timeout_ms is not above registrar.redis_timeout_ms: a 500 would come too late "
+            "to be seen, and counts as unknown"
+        )
     return found
 
 
@@ -302,13 +411,22 @@ def assumptions() -> Iterator[tuple[str, Any, str, str, str, str]]:
         for name, info in model.model_fields.items():
             extra = info.json_schema_extra
             if isinstance(extra, dict):
-                yield (f"{section}.{name}", info.default, str(extra["unit"]), str(extra["kind"]),
-                       str(extra["source"]), info.description or "")
+                yield (
+                    f"{section}.{name}",
+                    info.default,
+                    str(extra["unit"]),
+                    str(extra["kind"]),
+                    str(extra["source"]),
+                    info.description or "",
+                )
 
 
 def _sections() -> dict[str, type[Section]]:
-    return {name: info.annotation for name, info in Scenario.model_fields.items()
-            if isinstance(info.annotation, type) and issubclass(info.annotation, Section)}
+    return {
+        name: info.annotation
+        for name, info in Scenario.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
+    }
 
 
 def _apply(data: dict[str, Any], override: str, where: str) -> str:
@@ -316,8 +434,9 @@ def _apply(data: dict[str, Any], override: str, where: str) -> str:
     key, sign, raw = override.partition("=")
     source = f"--set {override}"
     if not sign or not key:
-        raise ScenarioError(source, "", "not of the form key=value", "key=value",
-                            "for example --set sentinel.down_after_ms=2000")
+        raise ScenarioError(
+            source, "", "not of the form key=value", "key=value", "for example --set sentinel.down_after_ms=2000"
+        )
     try:
         value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
@@ -338,16 +457,22 @@ def _step(target: Any, part: str, source: str, key: str) -> Any:
         return target[_index(target, part, source, key)]
     inner = target.setdefault(part, {})
     if not isinstance(inner, (dict, list)):
-        raise ScenarioError(source, key, "inside a plain value", "the path of a table's key",
-                            f"`{part}` has no keys of its own")
+        raise ScenarioError(
+            source, key, "inside a plain value", "the path of a table's key", f"`{part}` has no keys of its own"
+        )
     return inner
 
 
 def _index(target: list, part: str, source: str, key: str) -> int:
     if part.isdecimal() and int(part) < len(target):
         return int(part)
-    raise ScenarioError(source, key, f"entry {part!r} of a list", f"0 to {len(target) - 1}",
-                        "count the entries in the file, the first is 0")
+    raise ScenarioError(
+        source,
+        key,
+        f"entry {part!r} of a list",
+        f"0 to {len(target) - 1}",
+        "count the entries in the file, the first is 0",
+    )
 
 
 def _translate(error: pydantic.ValidationError, where: str) -> ScenarioError:
@@ -424,25 +549,41 @@ def _check_together(scenario: Scenario, where: str) -> None:
             raise ScenarioError(where, "host", f"{name} twice", "different names", "rename one of them")
     servers = [host.name for host in scenario.host if host.redis]
     if scenario.server.primary not in servers:
-        raise ScenarioError(where, "server.primary", _show(scenario.server.primary),
-                            "one of " + ", ".join(servers or ["(no host has redis = true)"]),
-                            "name a host that runs Redis")
+        raise ScenarioError(
+            where,
+            "server.primary",
+            _show(scenario.server.primary),
+            "one of " + ", ".join(servers or ["(no host has redis = true)"]),
+            "name a host that runs Redis",
+        )
     sentinels = len(scenario.sentinel_hosts)
     if scenario.sentinel.quorum > sentinels:
-        raise ScenarioError(where, "sentinel.quorum",
-                            f"{scenario.sentinel.quorum}, but only {sentinels} sentinels are defined",
-                            f"1 to {sentinels} (a quorum counts sentinels)",
-                            f"set `sentinel.quorum = {sentinels // 2 + 1}`, or add hosts with `sentinel = true`")
+        raise ScenarioError(
+            where,
+            "sentinel.quorum",
+            f"{scenario.sentinel.quorum}, but only {sentinels} sentinels are defined",
+            f"1 to {sentinels} (a quorum counts sentinels)",
+            f"set `sentinel.quorum = {sentinels // 2 + 1}`, or add hosts with `sentinel = true`",
+        )
     longest_ms = scenario.probe.register_period_ms * (MAX_OPEN - 2)
     if scenario.probe.register_timeout_ms > longest_ms:
-        raise ScenarioError(where, "probe.register_timeout_ms", str(scenario.probe.register_timeout_ms),
-                            f"at most {longest_ms} ({MAX_OPEN - 2} open requests)",
-                            "probe less often: raise `probe.register_period_ms`")
+        raise ScenarioError(
+            where,
+            "probe.register_timeout_ms",
+            str(scenario.probe.register_timeout_ms),
+            f"at most {longest_ms} ({MAX_OPEN - 2} open requests)",
+            "probe less often: raise `probe.register_period_ms`",
+        )
     for number, fault in enumerate(scenario.fault):
         _check_fault(scenario, where, number, fault)
     if scenario.fault and min(fault.at_ms for fault in scenario.fault) != 0:
-        raise ScenarioError(where, "fault", "without an entry at 0", "times that start at 0",
-                            "at_ms counts from the first fault: give that one `at_ms = 0`")
+        raise ScenarioError(
+            where,
+            "fault",
+            "without an entry at 0",
+            "times that start at 0",
+            "at_ms counts from the first fault: give that one `at_ms = 0`",
+        )
 
 
 def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> None:
@@ -450,24 +591,46 @@ def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> N
     names = scenario.host_names
     if fault.host not in names:
         close = difflib.get_close_matches(fault.host, names, 1)
-        raise ScenarioError(where, f"{key}.host", _show(fault.host), "one of " + ", ".join(names),
-                            f"did you mean `{close[0]}`?" if close else "name a host of this scenario")
+        raise ScenarioError(
+            where,
+            f"{key}.host",
+            _show(fault.host),
+            "one of " + ", ".join(names),
+            f"did you mean `{close[0]}`?" if close else "name a host of this scenario",
+        )
     if not fault.strikes_process and fault.process != "all":
-        raise ScenarioError(where, f"{key}.process", _show(fault.process), "no `process` for this kind of fault",
-                            f"`{fault.kind}` concerns the host's network as a whole")
+        raise ScenarioError(
+            where,
+            f"{key}.process",
+            _show(fault.process),
+            "no `process` for this kind of fault",
+            f"`{fault.kind}` concerns the host's network as a whole",
+        )
     host = scenario.host[names.index(fault.host)]
     if fault.process != "all" and not getattr(host, fault.process):
         runs = [name for name in ("redis", "sentinel", "registrar") if getattr(host, name)]
-        raise ScenarioError(where, f"{key}.process", _show(fault.process), "one of " + ", ".join(["all", *runs]),
-                            f"{host.name} does not run it")
+        raise ScenarioError(
+            where,
+            f"{key}.process",
+            _show(fault.process),
+            "one of " + ", ".join(["all", *runs]),
+            f"{host.name} does not run it",
+        )
     if fault.at_ms > scenario.run.horizon_ms:
-        raise ScenarioError(where, f"{key}.at_ms", str(fault.at_ms), f"0 to {scenario.run.horizon_ms}",
-                            "the run ends at run.horizon_ms")
+        raise ScenarioError(
+            where, f"{key}.at_ms", str(fault.at_ms), f"0 to {scenario.run.horizon_ms}", "the run ends at run.horizon_ms"
+        )
     undoes = {undo: do for do, undo in PAIRS.items()}.get(fault.kind)
     if undoes and not any(
-        other.kind == undoes and other.at_ms <= fault.at_ms
+        other.kind == undoes
+        and other.at_ms <= fault.at_ms
         and (other.kind == "partition" or (other.host == fault.host and other.process == fault.process))
         for other in scenario.fault
     ):
-        raise ScenarioError(where, f"{key}.kind", _show(fault.kind), f"after a `{undoes}` of the same host and process",
-                            f"add a [[fault]] with kind = \"{undoes}\" before it, or remove this one")
+        raise ScenarioError(
+            where,
+            f"{key}.kind",
+            _show(fault.kind),
+            f"after a `{undoes}` of the same host and process",
+            f'add a [[fault]] with kind = "{undoes}" before it, or remove this one',
+        )

@@ -312,9 +312,7 @@ def _handle_server(node, now_us, number_, out):
     _check_link(node, watch, now_us, 2 * number_, out)
     is_primary = number_ == node.primary
     stale_role = (
-        is_primary
-        and server.role == REPLICA
-        and now_us - server.role_us > node.down_after_us + 2 * INFO_PERIOD_US
+        is_primary and server.role == REPLICA and now_us - server.role_us > node.down_after_us + 2 * INFO_PERIOD_US
     )
     _check_subjectively_down(node, watch, now_us, number_, 0, stale_role, out)
     if is_primary:
@@ -981,11 +979,7 @@ def _fix_if_astray(node, now_us, number_, out):
     """A replica of another primary is told to follow ours, when that has been so for failover-timeout."""
     server = node.server[number_]
     wait_us = node.failover_timeout_us
-    if (
-        _looks_sane(node, now_us)
-        and _not_down_for(server.watch, now_us, wait_us)
-        and now_us - server.conf_us > wait_us
-    ):
+    if _looks_sane(node, now_us) and _not_down_for(server.watch, now_us, wait_us) and now_us - server.conf_us > wait_us:
         _send_replicaof(node, number_, node.primary + 1, out)
         _tell(node, now_us, FIX_SLAVE_CONFIG, number_ + 1, 0, out)
 

@@ -29,7 +29,7 @@ from model.scenario import load
 from model.trace import read_traces
 from sim import simulate
 from study import plots, tables
-from study.verbs import Arm
+from study.outcome import Arm
 
 ROOT = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "scenarios").is_dir())
 SEED, RUNS = 1, 200

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from model.compiled import compile_function, is_cached, to_numpy
 from model.scenario import Scenario
 from model.trace import Trace
 from sim import kernel
-from sim.compiled import compile_function, is_cached
 from sim.settings import settings_of, trace_of
 from sim.state import MAX_REPORTS, REPORT_ROW, WORLD
 from sim.steady import SETTINGS
@@ -54,8 +54,7 @@ class _Engine:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._settings = np.zeros(1, SETTINGS.dtype)
-        _fill(self._settings[0], SETTINGS, settings_of(scenario))
+        self._settings = to_numpy(SETTINGS, [settings_of(scenario)])
         self._world = np.zeros(1, WORLD.dtype)
         self._heap = np.zeros(kernel.HEAP_LENGTH, _HEAP)
         self._rows = np.zeros(CHUNK * MAX_REPORTS, REPORT_ROW.dtype)
@@ -73,16 +72,3 @@ class _Engine:
             end = start + int(counts[index])
             yield trace_of(self._scenario, seed, first + index, rows[start:end])
             start = end
-
-
-def _fill(target: Any, record: Any, source: Any) -> None:
-    """Copy a slotted object into a NumPy record of the same declaration."""
-    for field in record.fields:
-        value = getattr(source, field.name)
-        if field.record and field.count:
-            for number, element in enumerate(value):
-                _fill(target[field.name][number], field.record, element)
-        elif field.record:
-            _fill(target[field.name], field.record, value)
-        else:
-            target[field.name] = value

@@ -22,7 +22,7 @@ ALL_PROGRAMS = 4
 
 BOOT_US = 30_000
 """From starting redis-server, as server or as sentinel, until it listens. Kind: measured."""
-NODE_BOOT_US = 700_000
+NODE_BOOT_US = 1_500_000
 """From starting a registrar node until it works: a Python program. Kind: measured."""
 
 

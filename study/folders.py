@@ -119,7 +119,7 @@ def _ms(value_us: int | None) -> Any:
 def manifest(scenario: Scenario, seed: int, command: Sequence[str], real: Sequence[Trace]) -> dict[str, Any]:
     """What is needed to make a folder again, and on what it was made."""
     return {
-        "command": shlex.join(["hastudy", *command]),
+        "command": shlex.join(command),
         "scenario": scenario.name,
         "digest": scenario.digest,
         "seed": seed,

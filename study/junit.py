@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
-    from study.verbs import Outcome
+    from study.outcome import Outcome
 
 
 def write(path: Path, outcomes: Iterable[Outcome]) -> None:

@@ -26,7 +26,7 @@ from model.trace import Event, Trace
 from study.tables import MEANING
 
 if TYPE_CHECKING:
-    from study.verbs import Arm
+    from study.outcome import Arm
 
 BLUE, SKY, GREEN, ORANGE, RED = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00"
 GREY, PALE, INK = "#8A8A8A", "#E6E6E6", "#222222"
@@ -446,7 +446,7 @@ def ecdf_panel(ax: Axes, name: str, sim_s: np.ndarray, real_s: np.ndarray) -> Ax
     """
     from study.compare import dkw_band
 
-    for values, colour, label in ((sim_s, BLUE, "predicted"), (real_s, RED, "measured")):
+    for values, colour, label, height in ((sim_s, BLUE, "predicted", 0.92), (real_s, RED, "measured", 0.84)):
         if not len(values):
             continue
         x, low, high = dkw_band(np.asarray(values))
@@ -456,9 +456,9 @@ def ecdf_panel(ax: Axes, name: str, sim_s: np.ndarray, real_s: np.ndarray) -> Ax
             edge = float(high[0] - 1 / len(x))
             left = min(float(np.min(sim_s)) if len(sim_s) else x[0], x[0])
             ax.fill_between([left, *x], [0, *low], [edge, *high], step="post", color=colour, alpha=0.14, linewidth=0)
-        ax.annotate(f"{label} ({len(values)})", (float(np.quantile(values, 0.75)), 0.75), xytext=(6, -10),
-                    textcoords="offset points", color=colour, fontsize=9)  # fmt: skip
+        ax.text(0.03, height, f"{label} ({len(values)} runs)", transform=ax.transAxes, color=colour, fontsize=9)
     ax.set(title=name, xlabel="s", ylabel="share of runs", ylim=(0, 1.02))
+    ax.locator_params(axis="x", nbins=6)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

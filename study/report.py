@@ -35,7 +35,7 @@ from study import catalog, folders, plots, tables
 from study.arms import Voice
 from study.cli import MAX_RUNS, whole_number
 from study.exits import ExitCode, worst
-from study.verbs import Outcome, compare_one
+from study.outcome import Outcome, compare_one
 
 TITLES = {"host_loss": "The primary is lost: how long is nobody registered, and what decides it?"}
 
@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parser().parse_args(given)
-        return int(make(args, ["python", "-m", "study.report", *given]))
+        # The command that makes the report on a machine that has nothing yet.
+        command = ["python", "-m", "study.report", *(word for word in given if word not in ("--stored", "--quiet"))]
+        return int(make(args, command))
     except HastudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -193,7 +195,8 @@ def report_text(
         "Wolfowitz.\n\n![distribution functions](ecdf.png)",
         _method(outcomes, manifest),
         _LIMITS,
-        f"## Make it again\n\n```sh\n{command}\n```\n\nWith `--stored`, the real runs of this folder are used.",
+        f"## Make it again\n\n```sh\n{command}\n```\n\n"
+        "That measures anew; with `--stored`, the real runs of this folder are used.",
     ]
     return "\n\n".join(blocks) + "\n"
 

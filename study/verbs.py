@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from model import scenario as scenarios_
 from model.errors import EnvironmentLacks
-from model.measures import Facts, RunMeasures, measure, summarise
 from model.scenario import Scenario
-from model.trace import Trace
 from study import arms, catalog, folders, tables
 from study.arms import RealRuns, Voice
 from study.exits import ExitCode, worst
+from study.outcome import Arm, Outcome, compare_one
 
 
 def scenarios(args: argparse.Namespace, voice: Voice) -> ExitCode:
@@ -123,97 +121,6 @@ def check(args: argparse.Namespace, voice: Voice) -> ExitCode:
     return ExitCode.OK if found.finished else ExitCode.UNDECIDED
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """Traces of one arm, measured and summarised."""
-
-    traces: Sequence[Trace]
-    runs: Sequence[RunMeasures]
-    summary: dict[str, Any]
-
-    @classmethod
-    def of(cls, scenario: Scenario, traces: Sequence[Trace]) -> Arm:
-        """Measure traces."""
-        facts = Facts.of(scenario)
-        runs = [measure(trace, facts) for trace in traces]
-        return cls(traces, runs, summarise(traces, runs))
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one scenario.
-
-    Attributes
-    ----------
-    sim, real : Arm or None
-    comparison : dict or None
-        Its JSON; None when one arm is missing.
-    lacks : EnvironmentLacks or None
-        Why real runs are missing.
-    interrupted : bool
-    """
-
-    scenario: Scenario
-    sim: Arm | None
-    real: Arm | None
-    comparison: dict[str, Any] | None = None
-    lacks: EnvironmentLacks | None = None
-    interrupted: bool = False
-
-    @property
-    def code(self) -> ExitCode:
-        """Exit code of this scenario alone."""
-        if self.interrupted:
-            return ExitCode.INTERRUPTED
-        if self.lacks:
-            return ExitCode.ENVIRONMENT
-        verdict = self.comparison["verdict"] if self.comparison else ""
-        return {"disagrees": ExitCode.FINDING, "undecided": ExitCode.UNDECIDED}.get(verdict, ExitCode.OK)
-
-    def text(self) -> str:
-        """Tables for people."""
-        blocks = [tables.summary_text(arm.summary) for arm in (self.sim, self.real) if arm]
-        if self.comparison:
-            blocks.append(tables.comparison_text(self.comparison, self.sim.summary, self.real.summary))
-        return "\n\n".join(blocks)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        data = {
-            "schema": 1,
-            "scenario": self.scenario.name,
-            "digest": self.scenario.digest,
-            "sim": self.sim.summary if self.sim else None,
-            "real": self.real.summary if self.real else None,
-            "comparison": self.comparison,
-        }
-        return {**data, "lacks": str(self.lacks)} if self.lacks else data
-
-
-def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> Outcome:
-    """Both arms of one scenario, as far as they can be had; see `study.cli` for `args`."""
-    voice.say(f"{scenario.name}: {scenario.question}")
-    traces = arms.simulate(scenario, args.runs, args.seed, voice, args.engine, args.jobs)
-    outcome = Outcome(scenario, Arm.of(scenario, traces), None)
-    real = RealRuns([])
-    try:
-        if args.stored:
-            path, real.traces = folders.stored_runs(scenario)
-            voice.say(f"stored real runs: {path}")
-        else:
-            real.measure(scenario, args.real, args.seed, voice, args.server)
-    except EnvironmentLacks as error:
-        outcome.lacks = error
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-    if real.traces:
-        from study.compare import compare_measures
-
-        outcome.real = Arm.of(scenario, real.traces)
-        outcome.comparison = compare_measures(scenario, outcome.sim.runs, outcome.real.runs, args.seed).to_json()
-    return outcome
-
-
 def _load(wanted: str | Path, args: argparse.Namespace, voice: Voice) -> Scenario:
     """Read a scenario and say what is dangerous about it."""
     scenario = catalog.load_one(str(wanted), args.set)
@@ -245,7 +152,10 @@ def _keep(args: argparse.Namespace, scenario: Scenario, outcome: Outcome, voice:
         folders.dump(folder / f"{name}.json", arm.summary)
     if outcome.comparison:
         folders.dump(folder / "comparison.json", outcome.comparison)
-    folders.dump(folder / "manifest.json", folders.manifest(scenario, args.seed, args.command, traces.get("real", ())))
+    folders.dump(
+        folder / "manifest.json",
+        folders.manifest(scenario, args.seed, ["hastudy", *args.command], traces.get("real", ())),
+    )
     _draw(folder, scenario, outcome)
     if args.json:
         voice.say(f"folder: {folder}")

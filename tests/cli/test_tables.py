@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from model.measures import Facts, measure
 from study import folders, plots, tables
 from study.compare import compare
-from study.verbs import Arm
+from study.outcome import Arm
 
 
 def test_summary_of_one_run_in_seconds(scenario, make_trace):
@@ -71,7 +71,7 @@ def test_the_typical_run_is_no_stalled_one(scenario, make_trace):
 
 def test_ecdf_panel_draws_both_arms():
     ax = plots.ecdf_panel(Figure().add_subplot(), "elected", np.arange(100.0), np.array([40.0, 50.0, 60.0]))
-    assert {text.get_text() for text in ax.texts} == {"predicted (100)", "measured (3)"}
+    assert {text.get_text() for text in ax.texts} == {"predicted (100 runs)", "measured (3 runs)"}
 
 
 def test_resolved_scenario_survives_toml(scenario, tmp_path):

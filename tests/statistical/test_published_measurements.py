@@ -72,7 +72,11 @@ def first_times(events, return_us: int) -> dict[str, int]:
     alive = [event for event in events if event.t_us > 0]
     suspects = [e.t_us for e in alive if e.event == "+sdown" and e.about == "host1" and not e.code]
     found["sdown_first"], found["sdown_quorum"] = suspects[:2]
-    for quantity, event in {"odown_first": "+odown", "elected": "+elected-leader", "promoted": "+promoted-slave"}.items():
+    for quantity, event in {
+        "odown_first": "+odown",
+        "elected": "+elected-leader",
+        "promoted": "+promoted-slave",
+    }.items():
         found[quantity] = next(e.t_us for e in alive if e.event == event)
     found["promotion"] = next(e.t_us for e in alive if e.event == "role-primary")
     switches: dict[str, int] = {}

@@ -85,14 +85,19 @@ def test_digest_does_not_depend_on_order_or_on_spelled_out_defaults():
     assert spelled_out.digest == parse().digest
 
 
-def test_digest_depends_on_every_setting():
+def test_digest_depends_on_every_setting_that_a_run_depends_on():
     changes = [
         f"{key}={default + 1}"
         for key, default, *_ in scenarios.assumptions()
-        if type(default) is int and not key.startswith("host.")
+        if type(default) is int and not key.startswith(("host.", "compare."))
     ]
     digests = {parse("", change).digest for change in [*changes, "host.0.replica_priority=1", "name=other"]}
     assert len(digests | {parse().digest}) == len(changes) + 3
+
+
+def test_digest_does_not_depend_on_words_and_margins():
+    changes = ["question=another", "expects=nothing", "compare.margin_ms=5", "compare.register_margin_ms=5"]
+    assert {parse("", change).digest for change in changes} == {parse().digest}
 
 
 # --set

@@ -20,11 +20,14 @@ import os
 import sys
 import textwrap
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
+
+from model.records import Record
 
 
 def compile_function(root: Callable) -> Callable:
@@ -35,6 +38,26 @@ def compile_function(root: Callable) -> Callable:
     """
     module = _load(join(root))
     return getattr(module, _qualified(root))
+
+
+def to_numpy(record: Record, states: Sequence[Any]) -> np.ndarray:
+    """Slotted objects of a record as an array that compiled code takes."""
+    array = np.zeros(len(states), record.dtype)
+    for element, state in zip(array, states, strict=True):
+        _fill(element, record, state)
+    return array
+
+
+def _fill(target: Any, record: Record, source: Any) -> None:
+    for field in record.fields:
+        value = getattr(source, field.name)
+        if field.record and field.count:
+            for number, element in enumerate(value):
+                _fill(target[field.name][number], field.record, element)
+        elif field.record:
+            _fill(target[field.name], field.record, value)
+        else:
+            target[field.name] = value
 
 
 def is_cached(root: Callable) -> bool:
