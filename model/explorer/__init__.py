@@ -1,6 +1,5 @@
 """Exhaustive search over the machines: every reachable state, properties, shortest paths to violations."""
 
-from model.explorer.election import check_election
-from model.explorer.search import Result
+from model.explorer.election import Result, check_election
 
 __all__ = ["Result", "check_election"]

@@ -14,42 +14,94 @@ Abstraction, and why "always" proved here holds in real time:
   that it has reached; an answer may arrive at any moment and carry any vote that its sender has ever cast; a hello any
   epoch that anybody has reached. Every delay, loss, repetition and reordering of real messages is among these.
 
-So more can happen here than in reality, never less. The sentinels are alike, so states that differ only by their names
-are one state; step names in a path use the names that each state has. Bounds: attempts start only below `epochs`. An
-elected leader stays: what it does with its win is not part of this.
+So more can happen here than in reality, never less: what holds here holds, and what does not must still be possible in
+time. The sentinels are alike, so states that differ only by their names are one state (`model.explorer.packing`).
+States that differ only by what can never be read again are one as well (`tidy` in `model.explorer.election_steps`; a
+test compares with the whole space). Bounds: attempts start only below `epochs`. An elected leader stays: what it does
+with its win is not part of this. Left out: several groups, which would share the current epoch.
+
+What it shows for three sentinels and a quorum of two:
+
+* One epoch (1,936 states): every property holds.
+* Two (49,176) and three epochs (581,880): two sentinels can be elected for the same epoch, after 11 steps. It is a
+  known flaw of Redis (pull request 2230, issue 11571): votes of the current epoch decide an attempt of an older one.
+  With three sentinels of a single group it should take one that stands still (argued, not explored): who has voted
+  waits for twice failover-timeout before it starts the next epoch, and the older attempt would be over by then. With
+  five, nobody needs to wait; a test walks that path. Without the flaw, every property holds in two epochs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
-from model import effects, sentinel
-from model.effects import MESSAGE, OUT, REPORT, VOTE_FOR_LEADER
-from model.explorer.search import Result, search
+from model.errors import UsageError
+from model.explorer.election_steps import (
+    ACT,
+    ASKED,
+    CHOICE,
+    FORBIDDEN,
+    FORGET,
+    HAS_FAILED,
+    HEAR,
+    IS_ELECTED,
+    LEARN,
+    SYSTEM,
+    TWO_LEADERS,
+    TWO_VOTES,
+    WAIT,
+    observed,
+    set_up,
+    step,
+    tidy,
+)
+from model.explorer.packing import MAX_DIGITS, RENAMING, digits, pack, pack_as, unpack
+from model.explorer.search import CompiledSearch, Search
 
-NOW_US = 1 << 40
-"""The only instant there is; an instant before it by more than any limit is `LONG_PAST_US`."""
-LONG_PAST_US = 1
-_LIMIT_US = 1_000_000
+_ALWAYS = {TWO_VOTES: "one vote per sentinel and epoch", TWO_LEADERS: "one leader per epoch"}
+_SOMETIMES = {IS_ELECTED: "a leader is elected", HAS_FAILED: "an attempt ends without a leader"}
 
-OWN_FIELDS = ("current_epoch", "leader", "leader_epoch", "in_progress", "state", "failover_epoch")
-"""What a state keeps of a sentinel, besides whether `start_us` is recent."""
-_LEADER = OWN_FIELDS.index("leader")
-PEER_FIELDS = ("leader", "leader_epoch")
-"""What a state keeps of a sentinel's view of another one."""
-FORGOTTEN_FIELDS = ("busy_us", "stream.count", "state_us", "answer_us", "watch.pending", "down")
-"""What the machine changes here and a state does not keep. `answer_us` and `down` are put back before every step
-(see above: nobody ever says that the primary is up); nothing in this part of the machine reads the others."""
+
+@dataclass
+class Result:
+    """What a search has found.
+
+    Attributes
+    ----------
+    finished : bool
+        All reachable states were visited; False when a limit or a violation stopped the search.
+    states, transitions, depth, frontier : int
+        Distinct states, steps tried, length of the longest shortest path, states not yet expanded.
+    violation : str
+        The first property that does not hold, empty when all hold as far as was searched.
+    path : list of str
+        The steps that lead to the violation.
+    violations, witnesses : dict
+        For each "always" property that does not hold, and for each "sometimes" property that was seen: the number of
+        steps of a shortest path to where it shows.
+    """
+
+    finished: bool
+    states: int
+    transitions: int
+    depth: int
+    frontier: int
+    violation: str = ""
+    path: list[str] = field(default_factory=list)
+    violations: dict[str, int] = field(default_factory=dict)
+    witnesses: dict[str, int] = field(default_factory=dict)
 
 
 def check_election(
     sentinels: int = 3,
     quorum: int = 2,
     epochs: int = 2,
-    max_states: int = 2_000_000,
+    max_states: int = 5_000_000,
     progress: Callable[[int, int], None] | None = None,
+    goes_on: bool = False,
+    interpreted: bool = False,
 ) -> Result:
     """Explore every election of `sentinels` sentinels up to `epochs` epochs.
 
@@ -58,197 +110,135 @@ def check_election(
     always: one vote per sentinel and epoch; one leader per epoch
         Source: Redis Sentinel documentation, "configuration epochs".
     sometimes: a leader is elected; an attempt ends without one.
+
+    Parameters
+    ----------
+    sentinels, quorum, epochs : int
+        Size of the group, and the bound of its attempts.
+    max_states : int
+        Stop, unfinished, when more states are known.
+    progress : callable, optional
+        Called as ``progress(states, frontier)`` now and then.
+    goes_on : bool
+        Visit all states even when a property does not hold, instead of stopping at the first violation.
+    interpreted : bool
+        Step plain Python instead of its compiled twin: slow, but open to a debugger, and to tests that break the
+        machine in memory.
+
+    Raises
+    ------
+    UsageError
+        A state with so many sentinels and epochs has no room in its words.
     """
-    election = Election(sentinels, quorum, epochs)
-    return search(election.first(), election.steps, election.violation, election.seen, max_states, progress)
+    search = new_search(sentinels, quorum, epochs, goes_on, interpreted)
+    search.run(max_states, progress)
+    steps_to = search.steps_to()
+    violations = {name: steps_to[bit] for bit, name in _ALWAYS.items() if bit in steps_to}
+    return Result(
+        finished=search["expanded"] == search["states"],
+        states=search["states"],
+        transitions=search["transitions"],
+        depth=search["deepest"],
+        frontier=search["states"] - search["expanded"],
+        violation=min(violations, key=lambda name: violations[name], default=""),
+        path=_violating_path(search, new_system(sentinels, quorum, epochs)) if violations else [],
+        violations=violations,
+        witnesses={name: steps_to[bit] for bit, name in _SOMETIMES.items() if bit in steps_to},
+    )
 
 
-class Election:
-    """Codec and steps of the explored system.
+def new_search(sentinels: int, quorum: int, epochs: int, goes_on: bool, interpreted: bool) -> Search:
+    """A search that has not begun; parameters as for `check_election`."""
+    kind = Search if interpreted else CompiledSearch
+    return kind(new_system(sentinels, quorum, epochs), choices(sentinels, epochs), renamings(sentinels), goes_on)
 
-    A state is the bytes of all sentinels' kept fields and of the votes that each has ever cast, by epoch.
+
+def new_system(sentinels: int, quorum: int, epochs: int) -> Any:
+    """The system in its first state, for interpreted drivers."""
+    if digits(sentinels, epochs) > MAX_DIGITS:
+        most = epochs - (digits(sentinels, epochs) - MAX_DIGITS)
+        raise UsageError(f"{sentinels} sentinels can be explored for at most {most} epochs, not {epochs}")
+    system = SYSTEM.new()
+    set_up(system, sentinels, quorum, epochs)
+    return system
+
+
+def choices(sentinels: int, epochs: int) -> list[Any]:
+    """Every step that may ever be possible."""
+    made = []
+    for number in range(sentinels):
+        peers = [peer for peer in range(sentinels) if peer != number]
+        made += [_choice(ACT, number), _choice(WAIT, number)]
+        made += [_choice(FORGET, number, peer) for peer in peers]
+        for epoch in range(1, epochs + 1):
+            made.append(_choice(HEAR, number, number, epoch))
+            made += [_choice(kind, number, peer, epoch) for kind in (ASKED, LEARN) for peer in peers]
+    return made
+
+
+def _choice(kind: int, number: int, peer: int = 0, epoch: int = 0) -> Any:
+    choice = CHOICE.new()
+    choice.kind, choice.number, choice.peer, choice.epoch = kind, number, peer, epoch
+    return choice
+
+
+def renamings(sentinels: int) -> list[Any]:
+    """Every way to give the sentinels other names."""
+    made = []
+    for order in permutations(range(sentinels)):
+        renaming = RENAMING.new()
+        renaming.order[:sentinels] = order
+        renaming.name[: sentinels + 1] = [0, *(1 + order.index(number) for number in range(sentinels))]
+        made.append(renaming)
+    return made
+
+
+def describe(choice: Any) -> str:
+    """What happens, in words."""
+    name, peer, epoch = f"s{choice.number + 1}", f"s{choice.peer + 1}", choice.epoch
+    return {
+        ACT: f"{name} acts",
+        WAIT: f"{name} waits",
+        FORGET: f"{name} forgets the vote of {peer}",
+        HEAR: f"{name} hears of epoch {epoch}",
+        ASKED: f"{peer} asks {name} for its vote in epoch {epoch}",
+        LEARN: f"{name} learns of the vote of {peer} in epoch {epoch}",
+    }[choice.kind]
+
+
+def _violating_path(search: Search, system: Any) -> list[str]:
+    """The steps of the shortest path to the violation, walked again, interpreted; everybody keeps his name."""
+    words, steps = raw_words(system), []
+    for number in search.path_to(search["broken_at"])[1:]:
+        target = search.words_of(number)
+        choice, words = next(
+            (choice, after) for choice, after, packed, _ in successors(system, words) if packed == target
+        )
+        steps.append(describe(choice))
+    last = next(choice for choice, _, _, broken in successors(system, words) if broken)
+    return [*steps, describe(last)]
+
+
+def successors(system: Any, words: list[int]) -> Iterator[tuple[Any, list[int], list[int], bool]]:
+    """Try every step, interpreted.
+
+    Yields
+    ------
+    tuple
+        The step; the words after it, as the sentinels are called; the words under the smallest renaming; True if
+        something forbidden was seen.
     """
-
-    def __init__(self, sentinels: int, quorum: int, epochs: int) -> None:
-        self.sentinels, self.epochs = sentinels, epochs
-        self.nodes = [_fresh(number, sentinels, quorum) for number in range(sentinels)]
-        self.votes = [[0] * (epochs + 1) for _ in range(sentinels)]
-        self.double_vote = False
-        self._renamings = [(order, _names(order)) for order in permutations(range(sentinels))]
-        self._out, self._message = OUT.new(), MESSAGE.new()
-
-    def first(self) -> bytes:
-        """Everybody sees the primary down, nobody has acted."""
-        return self.encode()
-
-    # --- steps
-
-    def steps(self, state: bytes) -> Iterator[tuple[str, bytes]]:
-        """Every step that is possible, and where it leads."""
-        self.decode(state)
-        highest = max(node.current_epoch for node in self.nodes)
-        reached = [node.current_epoch if node.failover_epoch else 0 for node in self.nodes]
-        votes = [list(row) for row in self.votes]
-        for number in range(self.sentinels):
-            yield from self._own_steps(state, number)
-            for epoch in range(1, highest + 1):
-                if self._at(state, number).current_epoch < epoch:
-                    yield self._hear(number, epoch)
-            for peer in range(self.sentinels):
-                if peer == number:
-                    continue
-                for epoch in range(1, reached[peer] + 1):
-                    yield self._ask(self._at(state, number), peer, epoch)
-                for epoch in range(1, self.epochs + 1):
-                    if votes[peer][epoch]:
-                        yield self._answer(self._at(state, number), peer, epoch)
-
-    def _own_steps(self, state: bytes, number: int) -> Iterator[tuple[str, bytes]]:
-        node = self._at(state, number)
-        if node.state == sentinel.SELECT:
-            return
-        if node.in_progress == 1 or (node.current_epoch < self.epochs and node.start_us == LONG_PAST_US):
-            sentinel.act_on_primary(node, NOW_US, self._cleared())
-            yield f"s{number + 1} acts", self._after(number)
-        node = self._at(state, number)
-        if node.start_us != LONG_PAST_US:
-            node.start_us = LONG_PAST_US
-            yield f"s{number + 1} waits", self.encode()
-        for peer in range(self.sentinels):
-            if self._at(state, number).peer[peer].leader != 0:
-                self.nodes[number].peer[peer].answer_us = LONG_PAST_US
-                sentinel.ask_others(self.nodes[number], NOW_US, False, self._cleared())
-                yield f"s{number + 1} forgets the vote of s{peer + 1}", self._after(number)
-
-    def _ask(self, node: Any, peer: int, epoch: int) -> tuple[str, bytes]:
-        """Sentinel `node` is asked by `peer` for its vote."""
-        self._new_message().epoch = epoch
-        self._message.primary, self._message.sentinel = node.primary + 1, peer + 1
-        sentinel.on_ask(node, NOW_US, peer, self._message, self._cleared())
-        return f"s{peer + 1} asks s{node.me + 1} for its vote in epoch {epoch}", self._after(node.me)
-
-    def _answer(self, node: Any, peer: int, epoch: int) -> tuple[str, bytes]:
-        """Sentinel `node` learns of a vote that `peer` has cast."""
-        self._new_message().epoch = epoch
-        self._message.sentinel, self._message.down = self.votes[peer][epoch], 1
-        sentinel.on_ask_reply(node.peer[peer], NOW_US, self._message)
-        return f"s{node.me + 1} learns of the vote of s{peer + 1} in epoch {epoch}", self.encode()
-
-    def _hear(self, number: int, epoch: int) -> tuple[str, bytes]:
-        self._new_message().epoch = epoch
-        sentinel.on_hello(self.nodes[number], NOW_US, self._message, self._cleared())
-        return f"s{number + 1} hears of epoch {epoch}", self._after(number)
-
-    def _new_message(self) -> Any:
-        effects.clear(self._message)
-        return self._message
-
-    def _cleared(self) -> Any:
-        self._out.n = 0
-        return self._out
-
-    def _after(self, number: int) -> bytes:
-        """The state after a handler of sentinel `number`; a vote that it cast is remembered."""
-        for effect in self._out.effects[: self._out.n]:
-            if effect.kind == REPORT and effect.report == VOTE_FOR_LEADER:
-                self.double_vote |= self.votes[number][effect.code] not in (0, effect.about)
-                self.votes[number][effect.code] = effect.about
-        return self.encode()
-
-    # --- codec
-
-    def encode(self) -> bytes:
-        """The state that the sentinels are in, the same bytes for all that differ only by the sentinels' names."""
-        rows = [self._row(node) for node in self.nodes]
-        return min(self._renamed(rows, order, names) for order, names in self._renamings)
-
-    def _row(self, node: Any) -> tuple[list[int], list[tuple[int, int]], bool]:
-        """What is kept of a sentinel: own fields, what it knows of each peer's vote, whether its start is recent.
-
-        What can never be read again is left out. A vote of a lower epoch than the current one never counts, since the
-        current epoch only grows. Who is elected, or has no attempt and can start none, counts no votes any more.
-        """
-        is_done = node.state == sentinel.SELECT or (node.in_progress == 0 and node.current_epoch >= self.epochs)
-        own = [getattr(node, name) for name in OWN_FIELDS]
-        known = [
-            (0, 0) if is_done or view.leader_epoch < node.current_epoch else (view.leader, view.leader_epoch)
-            for view in node.peer[: self.sentinels]
-        ]
-        return own, known, not is_done and node.start_us != LONG_PAST_US
-
-    def _renamed(self, rows: list, order: tuple[int, ...], names: tuple[int, ...]) -> bytes:
-        """The bytes of a state in which sentinel number `order[k]` is called k."""
-        values: list[int] = []
-        for number in order:
-            own, known, is_recent = rows[number]
-            values.extend(own)
-            values[-len(own) + _LEADER] = names[own[_LEADER]]
-            values.append(int(is_recent))
-            for peer in order:
-                if peer != number:
-                    values.append(names[known[peer][0]])
-                    values.append(known[peer][1])
-            values.extend(names[vote] for vote in self.votes[number][1:])
-        values.append(int(self.double_vote))
-        return bytes(values)
-
-    def decode(self, state: bytes) -> None:
-        """Put all sentinels into `state`; fields that a state does not keep get their fixed values again."""
-        rest = iter(state)
-        for number, node in enumerate(self.nodes):
-            for name in OWN_FIELDS:
-                setattr(node, name, next(rest))
-            node.start_us = NOW_US if next(rest) else LONG_PAST_US
-            node.busy_us, node.state_us, node.stream.count = 0, NOW_US, 0
-            for peer in range(self.sentinels):
-                if peer != number:
-                    for name in PEER_FIELDS:
-                        setattr(node.peer[peer], name, next(rest))
-                    view = node.peer[peer]
-                    view.answer_us, view.watch.pending, view.down = NOW_US, 0, 1
-            self.votes[number][1:] = [next(rest) for _ in range(self.epochs)]
-        self.double_vote = bool(next(rest))
-
-    def _at(self, state: bytes, number: int) -> Any:
-        """All sentinels put into `state`; returns one of them."""
-        self.decode(state)
-        return self.nodes[number]
-
-    # --- properties
-
-    def violation(self, state: bytes) -> str:
-        """The "always" property that does not hold."""
-        self.decode(state)
-        if self.double_vote:
-            return "one vote per sentinel and epoch"
-        leaders = [node.failover_epoch for node in self.nodes if node.state == sentinel.SELECT]
-        return "one leader per epoch" if len(leaders) != len(set(leaders)) else ""
-
-    def seen(self, state: bytes) -> Iterable[str]:
-        """The "sometimes" properties that hold."""
-        self.decode(state)
-        for node in self.nodes:
-            if node.state == sentinel.SELECT:
-                yield "a leader is elected"
-            if node.in_progress == 0 and node.failover_epoch != 0:
-                yield "an attempt ends without a leader"
+    names = renamings(system.sentinels)
+    for choice in choices(system.sentinels, system.epochs):
+        unpack(system, words, 0)
+        if step(system, choice):
+            broken = observed(system) & FORBIDDEN != 0
+            tidy(system)
+            pack(system, names)
+            yield choice, raw_words(system, names[0]), system.packed[: system.sentinels], broken
 
 
-def _fresh(number: int, sentinels: int, quorum: int) -> Any:
-    """A sentinel that sees its primary down and has acted in no way yet."""
-    node = sentinel.SENTINEL.new()
-    node.me, node.hosts, node.quorum, node.parallel_syncs = number, sentinels, quorum, 1
-    node.down_after_us, node.failover_timeout_us = _LIMIT_US, _LIMIT_US
-    node.primary, node.o_down, node.start_us = 0, 1, LONG_PAST_US
-    node.server[0].watch.known = node.server[0].watch.s_down = 1
-    for peer in range(sentinels):
-        if peer != number:
-            watch = node.peer[peer].watch
-            watch.known = watch.connected = watch.cc = 1
-            node.peer[peer].down, node.peer[peer].answer_us = 1, NOW_US
-    return node
-
-
-def _names(order: tuple[int, ...]) -> tuple[int, ...]:
-    """New values for fields that name a sentinel as 1 + its number, or nobody as 0."""
-    return (0, *(1 + order.index(number) for number in range(len(order))))
+def raw_words(system: Any, renaming: Any = None) -> list[int]:
+    """The words of a state under one renaming, by default with the names that the sentinels have."""
+    pack_as(system, renaming or renamings(system.sentinels)[0])
+    return system.word[: system.sentinels]

@@ -1,98 +1,124 @@
-"""Breadth-first search over states given as bytes, so that the first path to a violation is a shortest one."""
+"""Drives the search: gives it memory, shows progress, and reads paths back. Breadth first, so paths are shortest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable
+from typing import Any
 
-Successors = Callable[[bytes], Iterable[tuple[str, bytes]]]
-"""Yields (what happens, next state) for every step that is possible in a state."""
+import numpy as np
 
+from model.compiled import compile_function, is_cached, to_numpy
+from model.explorer import kernel
+from model.explorer.election_steps import CHOICE, FORBIDDEN, LOOKED_FOR, SYSTEM
+from model.explorer.packing import RENAMING, pack
 
-@dataclass
-class Result:
-    """What a search has found.
-
-    Attributes
-    ----------
-    finished : bool
-        All reachable states were visited; False when a limit stopped the search.
-    states, transitions, depth, frontier : int
-        Distinct states, steps tried, length of the longest shortest path, states not yet expanded.
-    violation : str
-        The first property that does not hold, empty when all hold as far as was searched.
-    path : list of str
-        The steps that lead to the violation.
-    witnesses : dict
-        For each "sometimes" property that was seen: the number of steps of a shortest path to it.
-    """
-
-    finished: bool = True
-    states: int = 0
-    transitions: int = 0
-    depth: int = 0
-    frontier: int = 0
-    violation: str = ""
-    path: list[str] = field(default_factory=list)
-    witnesses: dict[str, int] = field(default_factory=dict)
+CHUNK = 20_000
+"""States expanded by one call into the kernel: an interrupt waits at most for so many. Kind: assumed."""
+_FIRST_ROOM = 1 << 12
+"""States that the first growth makes room for."""
 
 
-def search(
-    first: bytes,
-    successors: Successors,
-    always: Callable[[bytes], str],
-    sometimes: Callable[[bytes], Iterable[str]],
-    max_states: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> Result:
-    """Visit every state that can be reached from `first`.
+class Search:
+    """States found so far, in plain Python: the kernel runs as it stands, some hundred times slower than compiled.
 
     Parameters
     ----------
-    first : bytes
-    successors : callable
-    always : callable
-        Name of the property that a state violates, or the empty string.
-    sometimes : callable
-        Names of the wanted properties that hold in a state: guards against empty truths.
-    max_states : int
-        Stop, unfinished, when so many states are known.
-    progress : callable, optional
-        Called as ``progress(states, frontier)`` after each layer.
+    system, choices, renamings
+        Slotted objects: the system in its first state (`election_steps.SYSTEM`), all steps, all renamings.
+    goes_on : bool
+        Something forbidden does not end the search.
     """
-    parent: dict[bytes, tuple[bytes, str] | None] = {first: None}
-    layer, result = [first], Result()
-    while layer:
-        following: list[bytes] = []
-        for state in layer:
-            for name in sometimes(state):
-                result.witnesses.setdefault(name, result.depth)
-            result.violation = always(state)
-            if result.violation:
-                result.path = _path(parent, state)
-                return _closed(result, parent, following, finished=False)
-            for step, successor in successors(state):
-                result.transitions += 1
-                if successor not in parent:
-                    parent[successor] = (state, step)
-                    following.append(successor)
-        if len(parent) > max_states:
-            return _closed(result, parent, following, finished=False)
-        layer = following
-        result.depth += 1 if layer else 0
-        if progress:
-            progress(len(parent), len(layer))
-    return _closed(result, parent, [], finished=True)
+
+    expand: Callable = staticmethod(kernel.expand)
+
+    def __init__(self, system: Any, choices: list[Any], renamings: list[Any], goes_on: bool) -> None:
+        self.width, self.branching = system.sentinels, len(choices)
+        self.system, self.choices, self.renamings = system, choices, renamings
+        self.found = kernel.SEARCH.new()
+        self.found.states = self.found.layer_end = 1
+        self.found.goes_on = int(goes_on)
+        pack(system, renamings)
+        self.words: Any = system.packed[: self.width]
+        self.parent: Any = [-1]
+        self.table: Any = []
+
+    def __getitem__(self, name: str) -> Any:
+        """A field of `kernel.SEARCH`."""
+        return getattr(self.found, name)
+
+    def grow(self, room: int) -> None:
+        """Make room for so many states."""
+        self.words += [0] * (room * self.width - len(self.words))
+        self.parent += [0] * (room - len(self.parent))
+        self.table = [0] * _table_length(room)
+        self.found.filed = 0
+
+    def run(self, max_states: int, progress: Callable[[int, int], None] | None = None) -> None:
+        """Expand states until all are, something forbidden is seen, or more than `max_states` are known."""
+        most = max_states + self.branching
+        while self["expanded"] < self["states"] and (not self["seen"] & FORBIDDEN or self["goes_on"]):
+            room = len(self.parent)
+            if self["states"] + self.branching > room:
+                if room >= most:
+                    return
+                self.grow(min(max(2 * room, _FIRST_ROOM), most))
+            self.expand(
+                self.system, self.found, self.choices, self.renamings, self.words, self.parent, self.table, CHUNK
+            )
+            if progress:
+                progress(self["states"], self["states"] - self["expanded"])
+
+    def steps_to(self) -> dict[int, int]:
+        """For each bit that was seen: steps to where it was seen first."""
+        return {1 << bit: self["steps_to"][bit] for bit in range(LOOKED_FOR) if self["seen"] >> bit & 1}
+
+    def path_to(self, number: int) -> list[int]:
+        """Numbers of the states from the first one to `number`."""
+        path = [number]
+        while path[-1] != 0:
+            path.append(int(self.parent[path[-1]]))
+        return path[::-1]
+
+    def words_of(self, number: int) -> list[int]:
+        """The words of a state."""
+        return [int(word) for word in self.words[number * self.width : (number + 1) * self.width]]
 
 
-def _closed(result: Result, parent: dict, frontier: list, finished: bool) -> Result:
-    result.finished, result.states, result.frontier = finished, len(parent), len(frontier)
-    return result
+class CompiledSearch(Search):
+    """The same in NumPy arrays, with the compiled kernel: 8 bytes a sentinel and 12 to 20 more for each state."""
+
+    def __init__(self, system: Any, choices: list[Any], renamings: list[Any], goes_on: bool) -> None:
+        super().__init__(system, choices, renamings, goes_on)
+        self.expand = _compiled()
+        self.system = to_numpy(SYSTEM, [system])[0]
+        self.found = to_numpy(kernel.SEARCH, [self.found])[0]
+        self.choices, self.renamings = to_numpy(CHOICE, choices), to_numpy(RENAMING, renamings)
+        self.words, self.parent = np.array(self.words, np.int64), np.array(self.parent, np.int32)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.found[name].tolist()
+
+    def grow(self, room: int) -> None:
+        self.words = _lengthened(self.words, room * self.width)
+        self.parent = _lengthened(self.parent, room)
+        self.table = np.zeros(_table_length(room), np.int32)
+        self.found["filed"] = 0
 
 
-def _path(parent: dict[bytes, tuple[bytes, str] | None], state: bytes) -> list[str]:
-    steps = []
-    while (link := parent[state]) is not None:
-        state, step = link
-        steps.append(step)
-    return steps[::-1]
+def _compiled() -> Callable:
+    """The compiled kernel; says so on a terminal when that takes time, once for each version of the machine."""
+    if not is_cached(kernel.expand) and sys.stderr.isatty():
+        print("compiling the explorer (once for this version, some seconds) ...", file=sys.stderr)
+    return compile_function(kernel.expand)
+
+
+def _table_length(room: int) -> int:
+    """A power of two, more than half of it free."""
+    return 1 << (2 * room).bit_length()
+
+
+def _lengthened(array: np.ndarray, length: int) -> np.ndarray:
+    longer = np.zeros(length, array.dtype)
+    longer[: len(array)] = array
+    return longer
