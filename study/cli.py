@@ -91,6 +91,10 @@ def _compare(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", metavar="SCENARIO", nargs="?", help="its quorum and number of sentinels are taken")
+    parser.add_argument("--epochs", type=whole_number(1, 7), default=3, help="attempts explored (default %(default)s)")
+    parser.add_argument(
+        "--stalls", action="store_true", help="messages and sentinels may be later than failover-timeout"
+    )
 
 
 VERBS = {

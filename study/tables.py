@@ -149,9 +149,10 @@ def branches_table(branches: Iterable[dict[str, Any]]) -> str:
 
 def check_text(found: dict[str, Any]) -> str:
     """What the explorer found."""
+    bounds = f"up to {found['epochs']} epochs" + (", all may be late" if found["stalls"] else "")
     lines = [
-        f"{found['subject']} of {found['sentinels']} sentinels, quorum {found['quorum']}: {found['states']} states, "
-        f"{found['transitions']} steps, depth {found['depth']}"
+        f"{found['subject']} of {found['sentinels']} sentinels, quorum {found['quorum']}, {bounds}: "
+        f"{found['states']} states, {found['transitions']} steps, depth {found['depth']}"
     ]
     if found["violation"]:
         lines += [f"violated: {found['violation']}"]

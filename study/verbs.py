@@ -112,9 +112,14 @@ def check(args: argparse.Namespace, voice: Voice) -> ExitCode:
         sentinels, quorum = len(scenario.sentinel_hosts), scenario.sentinel.quorum
     with voice.progress("exploring") as progress:
         found = check_election(
-            sentinels, quorum, progress=lambda states, open_: progress(1 - open_ / states, f"{states} states")
+            sentinels,
+            quorum,
+            args.epochs,
+            progress=lambda states, open_: progress(1 - open_ / states, f"{states} states"),
+            stalls=args.stalls,
         )
-    data = {"schema": 1, "subject": "election", "sentinels": sentinels, "quorum": quorum, **asdict(found)}
+    data = {"schema": 1, "subject": "election", "sentinels": sentinels, "quorum": quorum, "epochs": args.epochs,
+            "stalls": args.stalls, **asdict(found)}  # fmt: skip
     _show(args, "check", data, tables.check_text(data))
     if found.violation:
         return ExitCode.FINDING

@@ -57,6 +57,7 @@ SYSTEM = Record(
         number("epochs", "attempts start only below this epoch", 1, MAX_EPOCHS),
         nested("node", "the sentinels", SENTINEL, MAX_HOSTS),
         nested("cast", "their votes", BALLOTS, MAX_HOSTS),
+        flag("stalls", "sentinels and messages may take any time: gates and time-outs come in any order"),
         flag("voted_twice", "the last step gave a second, other vote in an epoch"),
         nested("out", "effects of the last step", OUT),
         nested("message", "what the last step delivered", MESSAGE),
@@ -67,10 +68,11 @@ SYSTEM = Record(
 )
 
 
-def set_up(system, sentinels, quorum, epochs):
+def set_up(system, sentinels, quorum, epochs, stalls):
     """Everybody sees the primary down, nobody has acted."""
     system.sentinels = sentinels
     system.epochs = epochs
+    system.stalls = stalls
     for number_ in range(sentinels):
         node = system.node[number_]
         node.me = number_
@@ -137,11 +139,23 @@ def step(system, choice):
 def _act(system, node):
     """The acting half of a tick; an attempt starts only below the last epoch."""
     is_leader = node.state == sentinel.SELECT
-    may_start = node.current_epoch < system.epochs and node.start_us == LONG_PAST_US
+    is_open = node.start_us == LONG_PAST_US and not _would_be_too_early(system, node)
+    may_start = node.current_epoch < system.epochs and is_open
     if is_leader or (node.in_progress == 0 and not may_start):
         return False
     sentinel.act_on_primary(node, NOW_US, system.out)
     return True
+
+
+def _would_be_too_early(system, node):
+    """Since it voted in an epoch, 2 x failover-timeout have gone by: all know of it, older attempts are over."""
+    too_early = False
+    for other in range(system.sentinels):
+        peer = system.node[other]
+        is_old = peer.state == sentinel.WAIT_START and peer.failover_epoch <= node.leader_epoch
+        has_not_heard = peer.current_epoch < node.leader_epoch
+        too_early = too_early or (system.stalls == 0 and other != node.me and (is_old or has_not_heard))
+    return too_early
 
 
 def _wait(node):
@@ -237,7 +251,8 @@ def _tidy_attempt(system, node):
         node.start_us = LONG_PAST_US
     if node.state != sentinel.WAIT_START or node.leader_epoch != node.failover_epoch:
         node.leader = 0
-        if node.leader_epoch < node.current_epoch:
+        waits_for_others = system.stalls == 0 and node.current_epoch < system.epochs
+        if node.leader_epoch < node.current_epoch and not waits_for_others:
             node.leader_epoch = 0
     if node.in_progress == 0:
         node.failover_epoch = min(node.failover_epoch, 1)

@@ -1,6 +1,6 @@
 """A state as one 64-bit word for each sentinel; states that differ only by the sentinels' names have the same words.
 
-A word is a row of octal digits: first what names nobody (`_head`), then what does (names are 1 + number, 0 = nobody).
+A word is a row of bit fields: first what names nobody (`_head`), then what does (names are 1 + number, 0 = nobody).
 Of the renamings that put the heads in order, the one with the smallest words counts. Heads do not depend on names, so
 that is the same choice for all states that differ by names only; usually a single renaming is left to be tried.
 
@@ -21,8 +21,10 @@ FORGOTTEN_FIELDS = ("stream.count", "answer_us", "watch.pending", "down")
 """What the machine changes here and a state does not keep. `answer_us` and `down` are put back before every step
 (nobody ever says that the primary is up); nothing in this part of the machine reads the others."""
 
-MAX_DIGITS = 21
-"""Octal digits of a word: 63 bits, the sign stays free."""
+MAX_BITS = 63
+"""Bits of a word; the sign stays free."""
+EPOCH_BITS = NAME_BITS = 3
+_HEAD_BITS = 3 * EPOCH_BITS + 2 + 1 + 1
 
 RENAMING = Record(
     "Renaming",
@@ -34,9 +36,9 @@ RENAMING = Record(
 )
 
 
-def digits(sentinels, epochs):
-    """Octal digits that a word needs."""
-    return len(OWN_FIELDS) + 1 + epochs + (sentinels - 1) * len(PEER_FIELDS)
+def bits(sentinels, epochs):
+    """Bits that a word needs."""
+    return _HEAD_BITS + NAME_BITS * (1 + epochs) + (sentinels - 1) * (NAME_BITS + EPOCH_BITS)
 
 
 def pack(system, renamings):
@@ -71,11 +73,11 @@ def _write_words(system, renaming):
 
 def _head(node):
     head = node.current_epoch
-    head = head << 3 | node.leader_epoch
-    head = head << 3 | node.in_progress
-    head = head << 3 | node.state
-    head = head << 3 | node.failover_epoch
-    return head << 3 | (1 if node.start_us != LONG_PAST_US else 0)
+    head = head << EPOCH_BITS | node.leader_epoch
+    head = head << EPOCH_BITS | node.failover_epoch
+    head = head << 2 | node.state
+    head = head << 1 | node.in_progress
+    return head << 1 | (1 if node.start_us != LONG_PAST_US else 0)
 
 
 def _is_in_order(system, renaming):
@@ -89,14 +91,14 @@ def _word(system, renaming, place):
     """The sentinel that is called `place` under a renaming."""
     number_ = renaming.order[place]
     node = system.node[number_]
-    word = system.head[number_] << 3 | renaming.name[node.leader]
+    word = system.head[number_] << NAME_BITS | renaming.name[node.leader]
     for epoch in range(1, system.epochs + 1):
-        word = word << 3 | renaming.name[system.cast[number_].vote[epoch]]
+        word = word << NAME_BITS | renaming.name[system.cast[number_].vote[epoch]]
     for other in range(system.sentinels):
         if other != place:
-            view = node.peer[renaming.order[other]]
-            word = word << 3 | renaming.name[view.leader]
-            word = word << 3 | view.leader_epoch
+            peer = renaming.order[other]
+            word = word << NAME_BITS | renaming.name[node.peer[peer].leader]
+            word = word << EPOCH_BITS | node.peer[peer].leader_epoch
     return word
 
 
@@ -115,7 +117,7 @@ def unpack(system, words, at):
 
 
 def _unpack_word(system, number_, word):
-    """The digits from last to first: `_word` and `_head` backwards."""
+    """The fields from last to first: `_word` and `_head` backwards."""
     node = system.node[number_]
     for back in range(1, system.sentinels + 1):
         peer = system.sentinels - back
@@ -127,9 +129,9 @@ def _unpack_word(system, number_, word):
         system.cast[number_].vote[system.epochs - back] = word & 7
         word >>= 3
     node.leader = word & 7
-    node.start_us = NOW_US if word >> 3 & 7 == 1 else LONG_PAST_US
-    node.failover_epoch = word >> 6 & 7
-    node.state = word >> 9 & 7
-    node.in_progress = word >> 12 & 7
-    node.leader_epoch = word >> 15 & 7
-    node.current_epoch = word >> 18
+    node.start_us = NOW_US if word >> 3 & 1 == 1 else LONG_PAST_US
+    node.in_progress = word >> 4 & 1
+    node.state = word >> 5 & 3
+    node.failover_epoch = word >> 7 & 7
+    node.leader_epoch = word >> 10 & 7
+    node.current_epoch = word >> 13
