@@ -99,7 +99,13 @@ def _finish_handshake(world, number, now_us):
 
 
 def _renew(connection):
+    """The next life of a connection begins; what is under way of the last one is void."""
     connection.generation += 1
+    blank(connection)
+
+
+def blank(connection):
+    """Closed, with nothing held up."""
     connection.state = CLOSED
     connection.open_us = 0
     connection.syn_us = 0

@@ -14,12 +14,11 @@ from __future__ import annotations
 from model import draws, redis_server, registrar, sentinel, sip_client
 from model.effects import MAX_HOSTS, PRIMARY, REPLICA
 from model.records import Record, duration, flag, nested, number
-from sim import prober
+from sim import network, prober
 from sim.processes import set_timer
 from sim.state import (
     ACTORS,
     CLIENT,
-    CLOSED,
     CONNECTIONS,
     FAULT,
     FAULT_ROW,
@@ -136,7 +135,9 @@ def _clear(world):
         for which in range(TIMERS):
             process.generation[which] = 0
     for number_ in range(CONNECTIONS):
-        _clear_connection(world.connection[number_])
+        world.connection[number_].generation = 0
+        world.connection[number_].target = 0
+        network.blank(world.connection[number_])
     for host in range(MAX_HOSTS):
         world.side[host] = 0
         world.attached[host] = 1
@@ -146,19 +147,6 @@ def _clear(world):
     for branch in range(MAX_BRANCHES):
         world.parent[branch] = 0
         world.fork_offset[branch] = 0
-
-
-def _clear_connection(connection):
-    connection.state = CLOSED
-    connection.generation = 0
-    connection.target = 0
-    connection.open_us = 0
-    connection.syn_us = 0
-    connection.no_route = 0
-    connection.blocked_us[0] = 0
-    connection.blocked_us[1] = 0
-    connection.free_us[0] = 0
-    connection.free_us[1] = 0
 
 
 def _plan_fault(world, settings, index):
