@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--runs", type=whole_number(1, MAX_RUNS), default=1000, help="simulated runs (default %(default)s)"
     )
-    parser.add_argument("--real", type=whole_number(1, 1000), default=5, help="real runs (default %(default)s)")
+    parser.add_argument("--real", type=whole_number(1, 1000), default=10, help="real runs (default %(default)s)")
     parser.add_argument(
         "--seed", type=whole_number(0, 2**63 - 1), default=1, help="of all chance (default %(default)s)"
     )
