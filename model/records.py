@@ -5,7 +5,7 @@ declaration come
 
 * a slotted class for interpreted drivers (`Record.new`),
 * a NumPy structured type for compiled drivers (`Record.dtype`),
-* a byte codec for the explorer (`Record.encode`, `Record.decode`),
+* a byte codec (`Record.encode`, `Record.decode`),
 * range checks (`Record.check`) and documentation (`Record.describe`).
 
 Compiled fields are all 64 bits wide: a narrow field wraps silently when compiled and not when interpreted, so the

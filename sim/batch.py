@@ -39,7 +39,7 @@ def warm_up(scenario: Scenario) -> None:
 
     Says so on a terminal, because it takes a minute or two, once for each version of the machines.
     """
-    if not is_cached(kernel.batch) and sys.stderr.isatty():
+    if sys.stderr.isatty() and not is_cached(kernel.batch):
         print("compiling the batch engine (once for this version, a minute or two) ...", file=sys.stderr)
     list(iter_batch(scenario, seed=0, first=0, count=1))
 
@@ -58,13 +58,10 @@ class _Engine:
         self._world = np.zeros(1, WORLD.dtype)
         self._heap = np.zeros(kernel.HEAP_LENGTH, _HEAP)
         self._rows = np.zeros(CHUNK * MAX_REPORTS, REPORT_ROW.dtype)
-        self.events = np.zeros(1, np.int64)
 
     def traces(self, seed: int, first: int, count: int) -> Iterator[Trace]:
         counts = np.zeros(count, np.int64)
-        filled = _compiled()(
-            self._world[0], self._settings[0], self._heap, seed, first, count, self._rows, counts, self.events, 0
-        )
+        filled = _compiled()(self._world[0], self._settings[0], self._heap, seed, first, count, self._rows, counts)
         assert filled >= 0, f"a bound of sim.state was too small: seed {seed}, run {first - 1 - filled}"
         rows = self._rows[:filled].tolist()
         start = 0

@@ -11,28 +11,27 @@ from sim.state import MAX_EVENTS
 from sim.steady import prepare
 
 
-def batch(world, settings, heap, seed, first, count, rows, row_counts, events, base):
+def batch(world, settings, heap, seed, first, count, rows, row_counts):
     """Simulate runs `first` .. `first + count - 1`; put their reports into `rows`, one run after the other.
 
     Returns the number of rows, or -1 - run when a bound was too small in that run, or when `rows` is full.
     """
     filled = 0
     for index in range(count):
-        events[0] += run_once(world, settings, heap, seed, first + index)
+        run_once(world, settings, heap, seed, first + index)
         n_reports = world.n_reports
         if world.overflow == 1 or filled + n_reports > len(rows):
             return -1 - index
         for number in range(n_reports):
             _copy_row(world.report[number], rows[filled], world.origin_us)
             filled += 1
-        row_counts[base + index] = n_reports
+        row_counts[index] = n_reports
     return filled
 
 
 def run_once(world, settings, heap, seed, run):
-    """Simulate one run; returns the number of events."""
+    """Simulate one run."""
     prepare(world, settings, seed, run)
-    happened = 0
     n = _push_fresh(world, heap, 0)
     while n > 0 and world.overflow == 0:
         if heap[0].t_us > world.end_us:
@@ -40,10 +39,8 @@ def run_once(world, settings, heap, seed, run):
         place = heap[0].place
         n = _pop(heap, n)
         happen(world, place)
-        happened += 1
         n = _push_fresh(world, heap, n)
     harvest(world)
-    return happened
 
 
 def _copy_row(report, row, origin_us):

@@ -34,6 +34,7 @@ from sim.state import (
     release,
     schedule,
     schedule_again,
+    take_back,
 )
 
 RTO_US = 201_000
@@ -146,13 +147,8 @@ def close_by_target(world, number, now_us):
     if connection.state == CLOSED or connection.state == CLOSING:
         return
     connection.state = CLOSING
-    event = _transmit(world, number, 1, now_us)
+    event = send_data(world, number, 1, now_us)
     event.message.kind = LINK_CLOSED
-
-
-def send_data(world, number, backwards, now_us):
-    """Send on a connection; returns the event whose message is to be filled."""
-    return _transmit(world, number, backwards, now_us)
 
 
 def carries(world, number, backwards):
@@ -161,7 +157,8 @@ def carries(world, number, backwards):
     return state == OPEN or (state == OPENING and backwards == 0)
 
 
-def _transmit(world, number, backwards, now_us):
+def send_data(world, number, backwards, now_us):
+    """Send on a connection; it waits where there is no path. Returns the event, for its message to be filled."""
     connection = world.connection[number]
     receiver = number // LINKS if backwards == 1 else connection.target
     blocked = connection.syn_us != 0 or connection.blocked_us[backwards] != 0
@@ -169,8 +166,7 @@ def _transmit(world, number, backwards, now_us):
         if connection.blocked_us[backwards] == 0 and connection.syn_us == 0:
             connection.blocked_us[backwards] = now_us
         event = schedule(world, 0, DELIVER, receiver)
-        world.n_fresh -= 1
-        park(world, world.fresh[world.n_fresh])
+        park(world, take_back(world))
     else:
         leaves_us = max(now_us, connection.open_us) if backwards == 0 else now_us
         arrives_us = max(leaves_us + world.delay_us, connection.free_us[backwards])
@@ -192,8 +188,7 @@ def send_datagram(world, number, backwards, now_us):
     event.backwards = backwards
     clear(event.message)
     if not is_connection_up(world, number):
-        world.n_fresh -= 1
-        release(world, world.fresh[world.n_fresh])
+        release(world, take_back(world))
     return event
 
 

@@ -22,6 +22,7 @@ def expect_change(world, host):
 
 
 def check(world, host):
+    """A write goes to this server now: report if it fares otherwise than the last one."""
     world.write_due[host] = 0
     process = world.process[host]
     now_us = world.now_us

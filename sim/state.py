@@ -210,6 +210,12 @@ def schedule_again(world, place, t_us):
     world.n_fresh += 1
 
 
+def take_back(world):
+    """Take the event that was scheduled last off the agenda, before an engine has seen it; returns its place."""
+    world.n_fresh -= 1
+    return world.fresh[world.n_fresh]
+
+
 def release(world, place):
     """An event has happened (or never will): its place is free."""
     world.free[world.n_free] = place

@@ -79,7 +79,7 @@ SETTINGS = Record(
 )
 
 # Purposes of streams.
-_PHASES, _TICKS, _NETWORK = 0, 1, 2
+_TICKS, _NETWORK = 1, 2
 _NEIGHBOUR_MIN_US, _NEIGHBOUR_SPREAD_US = 26_400_000, 30_000_000
 """A silent neighbour is given up after 15 to 45 s (reachable time of Linux, drawn for each card) plus 5.1 s (delay
 before probing) plus 6.3 s (three unicast and three broadcast probes). Kind: measured (docs/lab.md: 31 to 48 s)."""
