@@ -38,6 +38,9 @@ HANDSHAKE, HANDSHAKE_REPLY, PSYNC, CONTINUE, FULL_RESYNC, REPLICATE = 40, 41, 42
 # SIP
 REGISTER, QUERY, RESPONSE = 50, 51, 52
 
+# Codes of PONG: what a server answers to PING. Sentinel takes the first three for a sign of life.
+ALIVE, LOADING_REPLY, MASTERDOWN_REPLY, MISCONF_REPLY, BUSY_REPLY, NOAUTH_REPLY = range(6)
+
 # Roles of a Redis server.
 PRIMARY, REPLICA = 1, 2
 
@@ -57,6 +60,8 @@ REPORTS = (
     "confirmed", "refused", "unknown",
     "write-accepted", "write-refused", "write-silent",
     "crash", "restart", "pause", "resume", "vanish", "return", "partition", "heal",
+    "drop", "deliver", "delay", "step", "drift", "slow-disk", "fast-disk", "fail-saves", "mend-saves", "busy",
+    "failover",
     "count-confirmed", "count-refused", "count-unknown", "count-lost",
 )  # fmt: skip
 (
@@ -71,6 +76,8 @@ REPORTS = (
     CONFIRMED, REFUSED, UNKNOWN,
     WRITE_ACCEPTED, WRITE_REFUSED, WRITE_SILENT,
     CRASH, RESTART, PAUSE, RESUME, VANISH, RETURN, PARTITION, HEAL,
+    DROP_PACKETS, DELIVER_PACKETS, DELAY, STEP, DRIFT, SLOW_DISK, FAST_DISK, FAIL_SAVES, MEND_SAVES, BUSY,
+    MANUAL_FAILOVER,
     COUNT_CONFIRMED, COUNT_REFUSED, COUNT_UNKNOWN, COUNT_LOST,
 ) = range(len(REPORTS))  # fmt: skip
 

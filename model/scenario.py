@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from model.errors import ScenarioError
 from model.sip_client import MAX_OPEN
+from model.versions import Version
 
 SCHEMA = 1
 """Version of the scenario schema."""
@@ -33,14 +34,47 @@ MAX_HOSTS = 7
 MAX_FAULTS = 16
 """Most faults of a scenario. Kind: assumed."""
 
+MAX_LINKS = 64
+"""Most entries for links of a scenario. Kind: assumed."""
+
 Kind = Literal["specified", "vendor default", "recommended", "measured", "assumed"]
-FaultKind = Literal["crash", "restart", "pause", "resume", "vanish", "return", "partition", "heal"]
+FaultKind = Literal[
+    "crash", "restart", "pause", "resume", "vanish", "return", "partition", "heal",
+    "drop", "deliver", "delay", "step", "drift", "slow-disk", "fast-disk", "fail-saves", "mend-saves", "busy",
+    "failover",
+]  # fmt: skip
 Process = Literal["all", "redis", "sentinel", "registrar"]
+Trigger = Literal[
+    "", "+odown", "+try-failover", "+elected-leader", "+selected-slave", "role-primary", "+promoted-slave",
+    "+switch-master",
+]  # fmt: skip
 
-_NOT_IN_DIGEST = ("question", "expects", "compare")
+LEADER, PROMOTED = "@leader", "@promoted"
+"""Hosts that are known only in the run: who reported a fault's trigger, and whom that event was about."""
 
-PAIRS = {"crash": "restart", "pause": "resume", "vanish": "return", "partition": "heal"}
+PROCESSES = ("all", "redis", "sentinel", "registrar")
+"""In this order, the `code` of fault events in a trace."""
+
+_NOT_IN_DIGEST = ("question", "expects", "compare", "claim")
+
+PAIRS = {
+    "crash": "restart", "pause": "resume", "vanish": "return", "partition": "heal", "drop": "deliver",
+    "slow-disk": "fast-disk", "fail-saves": "mend-saves",
+}  # fmt: skip
 """Each fault and what undoes it."""
+
+STRIKES_PROCESS = ("crash", "restart", "pause", "resume")
+"""Faults that may name one program of the host."""
+
+STRIKES_NETWORK = ("vanish", "return", "partition", "heal", "drop", "deliver", "delay")
+"""Faults of the network."""
+
+FAULT_KEYS = {
+    "restart": ("data", "load_ms"), "partition": ("side",), "drop": ("to", "percent"), "deliver": ("to",),
+    "delay": ("to", "delay_us", "jitter_us"), "step": ("step_ms",), "drift": ("drift_ppm",),
+    "slow-disk": ("flush_ms",), "busy": ("busy_ms",),
+}  # fmt: skip
+"""Keys that only these kinds of faults have."""
 
 
 def setting(default: Any, meaning: str, *, kind: Kind, source: str, unit: str = "", **limits: Any) -> Any:
@@ -70,11 +104,35 @@ class Host(Section):
         ge=0,
         le=1000,
     )
+    clock_offset_ms: int = setting(
+        0,
+        "by how much its wall clock is ahead of true time",
+        unit="ms",
+        kind="recommended",
+        source="deployment guide: clocks are kept by NTP",
+        ge=-86_400_000,
+        le=86_400_000,
+    )
+    clock_drift_ppm: int = setting(
+        0,
+        "by how much its wall clock runs too fast",
+        unit="ppm",
+        kind="recommended",
+        source="deployment guide: clocks are kept by NTP",
+        ge=-100_000,
+        le=100_000,
+    )
 
 
 class ServerSection(Section):
     """What all Redis servers share."""
 
+    version: Version = setting(
+        "7.0",
+        "family of the servers and sentinels; what it changes is in model/versions.py (`--server` picks real ones)",
+        kind="assumed",
+        source="the reference sources were read in 7.0.15",
+    )
     primary: str = setting(
         "host1", "host whose Redis is primary at first", kind="recommended", source="deployment guide"
     )
@@ -93,6 +151,32 @@ class ServerSection(Section):
         source="redis.conf 7.0, repl-diskless-sync-delay",
         ge=0,
         le=60_000,
+    )
+    min_replicas_to_write: int = setting(
+        0,
+        "a primary with fewer good replicas refuses writes (NOREPLICAS), 0 = off",
+        kind="vendor default",
+        source="redis.conf 7.0, min-replicas-to-write",
+        ge=0,
+        le=MAX_HOSTS,
+    )
+    min_replicas_max_lag_s: int = setting(
+        10,
+        "a replica is good if its last acknowledgement is at most this old",
+        unit="s",
+        kind="vendor default",
+        source="redis.conf 7.0, min-replicas-max-lag",
+        ge=0,
+        le=3_600,
+    )
+    repl_timeout_s: int = setting(
+        60,
+        "silence after which a replication link counts as lost",
+        unit="s",
+        kind="vendor default",
+        source="redis.conf 7.0, repl-timeout",
+        ge=1,
+        le=3_600,
     )
 
 
@@ -205,6 +289,36 @@ class NetworkSection(Section):
     )
 
 
+class Link(Section):
+    """The way from one host to another on the network between the hosts; one direction."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    from_: str = pydantic.Field(alias="from", description="host that sends, `*` = every host")
+    to: str = pydantic.Field(description="host that receives, `*` = every other host")
+    delay_us: int = setting(
+        60,
+        "one-way delay; replaces network.delay_us on this way",
+        unit="us",
+        kind="measured",
+        source="lab, namespaces on one machine",
+        ge=1,
+        le=10_000_000,
+    )
+    jitter_us: int = setting(
+        0,
+        "random delay on top, uniform from 0 to this; nothing is overtaken",
+        unit="us",
+        kind="assumed",
+        source="an idle network",
+        ge=0,
+        le=10_000_000,
+    )
+    loss_percent: int = setting(
+        0, "packets that are lost at random", unit="%", kind="assumed", source="an idle network", ge=0, le=100
+    )
+
+
 class ProbeSection(Section):
     """How outages are observed. Both arms probe alike, so both see the same resolution."""
 
@@ -241,16 +355,114 @@ class Fault(Section):
     """One event on the time line."""
 
     kind: FaultKind = pydantic.Field(description="what happens")
-    host: str = pydantic.Field(description="the host it happens to")
-    at_ms: int = pydantic.Field(description="when, after the first fault", ge=0, le=86_400_000)
+    host: str = pydantic.Field(
+        description=f"the host it happens to; with `after` also {LEADER} (who reported it) or {PROMOTED} (whom it is about)"
+    )
+    at_ms: int = pydantic.Field(
+        description="when, after the first fault; with `after`, so long after that event", ge=0, le=86_400_000
+    )
+    after: Trigger = setting(
+        "",
+        "the first such event after the first fault starts this entry's clock",
+        kind="assumed",
+        source="entries count from the first fault",
+    )
     process: Process = setting(
         "all", "which program of the host, for crash/restart and pause/resume", kind="assumed", source="the whole host"
+    )
+    data: Literal["empty", "old"] = setting(
+        "empty",
+        "restart: with what dataset a server comes back: none, or a snapshot made just before the first fault",
+        kind="measured",
+        source="a killed server without a snapshot on disk comes back empty",
+    )
+    load_ms: int = setting(
+        0,
+        "restart: how long a server loads its snapshot (LOADING)",
+        unit="ms",
+        kind="assumed",
+        source="a small dataset",
+        ge=0,
+        le=600_000,
+    )
+    side: int = setting(
+        1,
+        "partition: number of the side that the host is moved to; all hosts start on side 0",
+        kind="assumed",
+        source="a split in two",
+        ge=1,
+        le=MAX_HOSTS - 1,
+    )
+    to: str = setting(
+        "*", "drop, deliver, delay: the receiving host, `*` = every other host", kind="assumed", source="all ways"
+    )
+    percent: int = setting(
+        100, "drop: packets that are lost", unit="%", kind="assumed", source="one-way loss", ge=0, le=100
+    )
+    delay_us: int = setting(
+        60,
+        "delay: one-way delay from now on",
+        unit="us",
+        kind="measured",
+        source="lab, namespaces on one machine",
+        ge=1,
+        le=10_000_000,
+    )
+    jitter_us: int = setting(
+        0,
+        "delay: random delay on top, uniform from 0 to this",
+        unit="us",
+        kind="assumed",
+        source="an idle network",
+        ge=0,
+        le=10_000_000,
+    )
+    step_ms: int = setting(
+        0,
+        "step: by how much the wall clock of the host is set forward (backward when negative)",
+        unit="ms",
+        kind="assumed",
+        source="no step",
+        ge=-86_400_000,
+        le=86_400_000,
+    )
+    drift_ppm: int = setting(
+        0,
+        "drift: by how much the wall clock runs too fast from now on",
+        unit="ppm",
+        kind="assumed",
+        source="a good clock",
+        ge=-100_000,
+        le=100_000,
+    )
+    flush_ms: int = setting(
+        0,
+        "slow-disk: how long each rewrite of its configuration file blocks the host's sentinel from now on",
+        unit="ms",
+        kind="assumed",
+        source="a good disk",
+        ge=0,
+        le=60_000,
+    )
+    busy_ms: int = setting(
+        0,
+        "busy: how long a script would run on the host's Redis if nobody kills it",
+        unit="ms",
+        kind="assumed",
+        source="no script",
+        ge=0,
+        le=600_000,
     )
 
     @property
     def strikes_process(self) -> bool:
         """True when the fault concerns programs, not the network."""
-        return self.kind in ("crash", "restart", "pause", "resume")
+        return self.kind in STRIKES_PROCESS
+
+    @property
+    def strikes_network(self) -> bool:
+        """True when the fault concerns the network."""
+        return self.kind in STRIKES_NETWORK
 
 
 class RunSection(Section):
@@ -290,6 +502,19 @@ class CompareSection(Section):
     )
 
 
+class Claim(Section):
+    """One thing that the scenario expects of the prediction, in numbers."""
+
+    quantity: str = pydantic.Field(
+        description="a milestone, an outage, `lost`, `two_writable`, or a course (failover, lost_election, ...)"
+    )
+    statistic: Literal["p5", "p50", "p95", "min", "max", "mean", "probability", "n"] = pydantic.Field(
+        description="of its values in s (of a count for `lost`), or the share of runs"
+    )
+    low: float = pydantic.Field(description="least value expected")
+    high: float = pydantic.Field(description="greatest value expected")
+
+
 class Scenario(Section):
     """One resolved scenario; immutable.
 
@@ -302,6 +527,10 @@ class Scenario(Section):
     expects: str = pydantic.Field("", description="what is expected, and why")
     host: tuple[Host, ...] = pydantic.Field(description="the hosts", min_length=1, max_length=MAX_HOSTS)
     fault: tuple[Fault, ...] = pydantic.Field((), description="the time line", max_length=MAX_FAULTS)
+    link: tuple[Link, ...] = pydantic.Field(
+        (), description="ways between hosts that differ from [network]; a later entry wins", max_length=MAX_LINKS
+    )
+    claim: tuple[Claim, ...] = pydantic.Field((), description="what `expects` says, in numbers")
     server: ServerSection = ServerSection()
     sentinel: SentinelSection = SentinelSection()
     registrar: RegistrarSection = RegistrarSection()
@@ -316,8 +545,13 @@ class Scenario(Section):
 
     @property
     def digest(self) -> str:
-        """First 16 hex digits of the SHA-256 of all that a run depends on: not of words, nor of margins."""
-        told = {key: value for key, value in self.canonical().items() if key not in _NOT_IN_DIGEST}
+        """First 16 hex digits of the SHA-256 of all that a run depends on: not of words, nor of margins.
+
+        Values that equal their default are left out, so that stored runs stay valid when a key is added. A default is
+        therefore part of the schema: whoever changes one raises `SCHEMA`.
+        """
+        plain = self.model_dump(by_alias=True, mode="json", exclude_defaults=True)
+        told = {key: value for key, value in plain.items() if key not in _NOT_IN_DIGEST}
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -574,9 +808,13 @@ def _check_together(scenario: Scenario, where: str) -> None:
             f"at most {longest_ms} ({MAX_OPEN - 2} open requests)",
             "probe less often: raise `probe.register_period_ms`",
         )
+    for number, link in enumerate(scenario.link):
+        for key, name in (("from", link.from_), ("to", link.to)):
+            if name != "*":
+                _check_host(scenario, where, f"link.{number}.{key}", name)
     for number, fault in enumerate(scenario.fault):
         _check_fault(scenario, where, number, fault)
-    if scenario.fault and min(fault.at_ms for fault in scenario.fault) != 0:
+    if scenario.fault and min((fault.at_ms for fault in scenario.fault if not fault.after), default=1) != 0:
         raise ScenarioError(
             where,
             "fault",
@@ -586,29 +824,63 @@ def _check_together(scenario: Scenario, where: str) -> None:
         )
 
 
-def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> None:
-    key = f"fault.{number}"
+def _check_host(scenario: Scenario, where: str, key: str, name: str) -> None:
     names = scenario.host_names
-    if fault.host not in names:
-        close = difflib.get_close_matches(fault.host, names, 1)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, 1)
         raise ScenarioError(
             where,
-            f"{key}.host",
-            _show(fault.host),
+            key,
+            _show(name),
             "one of " + ", ".join(names),
             f"did you mean `{close[0]}`?" if close else "name a host of this scenario",
         )
+
+
+def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> None:
+    key = f"fault.{number}"
+    if not (fault.after and fault.host in (LEADER, PROMOTED)):
+        _check_host(scenario, where, f"{key}.host", fault.host)
+        _check_runs(scenario, where, key, fault)
+    if fault.to != "*":
+        _check_host(scenario, where, f"{key}.to", fault.to)
+    _check_keys(where, key, fault)
+    if not fault.after and fault.at_ms > scenario.run.horizon_ms:
+        raise ScenarioError(
+            where, f"{key}.at_ms", str(fault.at_ms), f"0 to {scenario.run.horizon_ms}", "the run ends at run.horizon_ms"
+        )
+    _check_undoes(scenario, where, key, fault)
+
+
+def _check_keys(where: str, key: str, fault: Fault) -> None:
+    """Refuse keys that this kind of fault does not have."""
     if not fault.strikes_process and fault.process != "all":
         raise ScenarioError(
             where,
             f"{key}.process",
             _show(fault.process),
             "no `process` for this kind of fault",
-            f"`{fault.kind}` concerns the host's network as a whole",
+            f"`{fault.kind}` concerns the host as a whole",
         )
-    host = scenario.host[names.index(fault.host)]
+    own = FAULT_KEYS.get(fault.kind, ())
+    for name in sorted({name for names in FAULT_KEYS.values() for name in names} - set(own)):
+        value = getattr(fault, name)
+        if value != type(fault).model_fields[name].default:
+            kinds = ", ".join(kind for kind, names in FAULT_KEYS.items() if name in names)
+            raise ScenarioError(
+                where,
+                f"{key}.{name}",
+                _show(value),
+                f"`{name}` only with kind = {kinds}",
+                f"remove it, or change the kind `{fault.kind}`",
+            )
+
+
+def _check_runs(scenario: Scenario, where: str, key: str, fault: Fault) -> None:
+    """Refuse a fault of a program that the host does not run."""
+    host = scenario.host[scenario.host_names.index(fault.host)]
     if fault.process != "all" and not getattr(host, fault.process):
-        runs = [name for name in ("redis", "sentinel", "registrar") if getattr(host, name)]
+        runs = [name for name in PROCESSES[1:] if getattr(host, name)]
         raise ScenarioError(
             where,
             f"{key}.process",
@@ -616,14 +888,19 @@ def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> N
             "one of " + ", ".join(["all", *runs]),
             f"{host.name} does not run it",
         )
-    if fault.at_ms > scenario.run.horizon_ms:
+    needs = {"slow-disk": "sentinel", "failover": "sentinel", "fail-saves": "redis", "busy": "redis"}.get(fault.kind)
+    if needs and not getattr(host, needs):
         raise ScenarioError(
-            where, f"{key}.at_ms", str(fault.at_ms), f"0 to {scenario.run.horizon_ms}", "the run ends at run.horizon_ms"
+            where, f"{key}.host", _show(fault.host), f"a host that runs a {needs}", f"{host.name} does not run it"
         )
+
+
+def _check_undoes(scenario: Scenario, where: str, key: str, fault: Fault) -> None:
+    """Refuse an end of something that never began."""
     undoes = {undo: do for do, undo in PAIRS.items()}.get(fault.kind)
     if undoes and not any(
         other.kind == undoes
-        and other.at_ms <= fault.at_ms
+        and (other.at_ms <= fault.at_ms or bool(other.after) != bool(fault.after))
         and (other.kind == "partition" or (other.host == fault.host and other.process == fault.process))
         for other in scenario.fault
     ):

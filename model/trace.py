@@ -29,7 +29,8 @@ ACTORS = ("fault", "sentinel", "redis", "registrar", "client", "prober")
 """Who may speak: the fault injector, the three programs of a host, a SIP client, the Redis write prober."""
 
 EVENTS: dict[str, str] = {
-    # faults (actor "fault", host = the host it strikes, about = the second host of a pair)
+    # faults (actor "fault", host = the host it strikes, about = the receiving host of a way between two;
+    # code of crash, restart, pause, resume: 0 = all programs, 1 = Redis, 2 = sentinel, 3 = registrar)
     "crash": "process or host killed",
     "restart": "process or host started again",
     "pause": "process or host stopped (SIGSTOP)",
@@ -38,6 +39,17 @@ EVENTS: dict[str, str] = {
     "return": "host reachable again",
     "partition": "host moved to another side of a split",
     "heal": "all splits ended",
+    "drop": "packets from host to `about` (none named: to all) are lost; code = percent",
+    "deliver": "they are delivered again",
+    "delay": "packets from host to `about` (none named: to all) are delayed; detail_us = delay",
+    "step": "the host's wall clock was set; detail_us = by how much, code 1 = backward",
+    "drift": "the host's wall clock runs at another rate from now on; code = ppm too fast, detail_us 1 = too slow",
+    "slow-disk": "each rewrite of its configuration file blocks the sentinel; detail_us = for how long",
+    "fast-disk": "it no longer does",
+    "fail-saves": "snapshots of the Redis server fail (MISCONF)",
+    "mend-saves": "snapshots succeed again",
+    "busy": "a script blocks the Redis server; detail_us = for how long, if nobody kills it",
+    "failover": "an operator asked this sentinel for a failover",
     # sentinel (about = the instance, or the server that is concerned)
     "+sdown": "instance subjectively down; code 0 = the Redis server of `about`, 1 = its sentinel",
     "-sdown": "instance no longer subjectively down; code as for +sdown",
@@ -141,6 +153,9 @@ class Trace:
         Why.
     versions : dict
         Server and package versions.
+    phases : list of dict
+        Real runs: what the sentinels themselves said about their timers just before the first fault; see
+        `reference_node.lab.phases`.
     events : list of Event
     """
 
@@ -153,6 +168,7 @@ class Trace:
     stalled: bool = False
     stall_reason: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    phases: list[dict[str, Any]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
     def header(self) -> dict[str, Any]:
