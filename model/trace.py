@@ -13,6 +13,7 @@ an event needs beyond that, as `EVENTS` says for each. `measures` reads nothing 
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -191,8 +192,8 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 
 def write_traces(path: Path, traces: Iterable[Trace]) -> None:
-    """Write traces one after the other; each begins with its header line."""
-    with path.open("w", encoding="utf-8") as file:
+    """Write traces one after the other, each beginning with its header line; compressed if the name ends in .xz."""
+    with lzma.open(path, "wt", encoding="utf-8") if path.suffix == ".xz" else path.open("w", encoding="utf-8") as file:
         for trace in traces:
             file.write(json.dumps(trace.header(), sort_keys=True) + "\n")
             for event in trace.events:
@@ -227,9 +228,10 @@ def read_traces(path: Path) -> Iterator[Trace]:
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (name of the line for messages, its object)."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        data = path.read_bytes()
+        text = (lzma.decompress(data) if path.suffix == ".xz" else data).decode()
+    except (OSError, UnicodeDecodeError, lzma.LZMAError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text, or not compressed as its name says"
         raise TraceError(f"{path}: cannot be read: {reason}") from None
     for number, line in enumerate(text.splitlines(), start=1):
         where = f"{path}: line {number}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.errors import UsageError
 from model.scenario import Scenario, load
+from study import matrix
 
 
 def folder() -> Path:
@@ -18,7 +19,7 @@ def folder() -> Path:
 
 def files(within: Path) -> list[Path]:
     """All scenario files of a folder and its subfolders, in order of their names."""
-    return sorted(within.rglob("*.toml"))
+    return sorted(path for path in within.rglob("*.toml") if path.name != matrix.FILE)
 
 
 def find(wanted: str) -> list[Path]:

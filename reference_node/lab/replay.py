@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +35,9 @@ STDERR_TAIL = 1_500
 
 Progress = Callable[[float, str], None]
 """Called with the done fraction of all runs and a short text."""
+
+OnError = Callable[[Task, errors.HastudyError], None]
+"""Called with a run that failed, and why."""
 
 
 def replay(
@@ -91,10 +94,25 @@ def iter_replay(
     resolved = isolations.resolve(isolation)
     network_faults = [fault.kind for fault in scenario.fault if not fault.strikes_process]
     isolations.require_network_faults(resolved, network_faults)
-    waiting = deque(
-        Task.make(scenario, run, seed, chosen, resolved, _log_folder(keep_logs, run)) for run in range(runs)
-    )
-    yield from _Pool(waiting, parallel or default_parallel(), progress).traces()
+    tasks = [Task.make(scenario, run, seed, chosen, resolved, _log_folder(keep_logs, run)) for run in range(runs)]
+    for _, trace in iter_tasks(tasks, parallel, progress):
+        yield trace
+
+
+def iter_tasks(
+    tasks: Sequence[Task], parallel: int | None = None, progress: Progress | None = None, on_error: OnError | None = None
+) -> Iterator[tuple[Task, Trace]]:
+    """Carry out any tasks, of several scenarios maybe, and yield each with its trace as it ends.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    parallel, progress
+        As for `iter_replay`.
+    on_error : callable or None
+        Told of a run that could not be carried out, instead of ending all.
+    """
+    yield from _Pool(deque(tasks), parallel or default_parallel(), progress, on_error).traces()
 
 
 def default_parallel() -> int:
@@ -105,13 +123,15 @@ def default_parallel() -> int:
 class _Pool:
     """Keeps up to `size` workers busy."""
 
-    def __init__(self, waiting: deque[Task], size: int, progress: Progress | None) -> None:
-        self._waiting, self._size, self._progress = waiting, size, progress
+    def __init__(
+        self, waiting: deque[Task], size: int, progress: Progress | None, on_error: OnError | None = None
+    ) -> None:
+        self._waiting, self._size, self._progress, self._on_error = waiting, size, progress, on_error
         self._runs, self._done = len(waiting), 0
         self._active: set[_Worker] = set()
         self._selector = selectors.DefaultSelector()
 
-    def traces(self) -> Iterator[Trace]:
+    def traces(self) -> Iterator[tuple[Task, Trace]]:
         try:
             while self._waiting or self._active:
                 while self._waiting and len(self._active) < self._size:
@@ -119,7 +139,7 @@ class _Pool:
                 for key, _ in self._selector.select():
                     trace = self._hear(key.data)
                     if trace:
-                        yield trace
+                        yield key.data.task, trace
         finally:
             for worker in self._active:
                 worker.end()
@@ -137,7 +157,8 @@ class _Pool:
             if "trace" in message:
                 trace = _trace(message["trace"])
             elif "error" in message:
-                raise _error(worker, message)
+                worker.trace_missing = False
+                self._fail(worker, _error(worker, message))
             else:
                 worker.fraction = message["fraction"]
                 self._report(f"run {worker.task.run}: {message['progress']}")
@@ -146,10 +167,15 @@ class _Pool:
             self._active.discard(worker)
             worker.end()
             if worker.trace_missing:
-                raise EnvironmentLacks(worker.failure("ended without a word"))
+                self._fail(worker, EnvironmentLacks(worker.failure("ended without a word")))
             self._done += 1
             self._report(f"run {worker.task.run}: done")
         return trace
+
+    def _fail(self, worker: _Worker, error: errors.HastudyError) -> None:
+        if self._on_error is None:
+            raise error
+        self._on_error(worker.task, error)
 
     def _report(self, text: str) -> None:
         if self._progress:

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from model.errors import EnvironmentLacks
+from model.versions import Version, family_of
 
 PROGRAMS = ("redis-server", "valkey-server")
 """Names that the server program has. Kind: specified (by the two projects)."""
@@ -52,6 +53,11 @@ class Server:
     path: Path
     flavour: str
     version: str
+
+    @property
+    def family(self) -> Version | None:
+        """Which `model.versions` it belongs to; None for one that is not known there."""
+        return family_of(self.flavour, self.version)
 
 
 def available() -> list[Server]:

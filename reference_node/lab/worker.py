@@ -29,7 +29,7 @@ from model.scenario import Scenario
 from model.trace import Trace, event_to_json
 from reference_node import bindings
 from reference_node.lab import cluster as clusters
-from reference_node.lab import config, kernel
+from reference_node.lab import config, kernel, phases
 from reference_node.lab.cluster import Cluster
 from reference_node.lab.faults import Faults
 from reference_node.lab.network import LoopbackNetwork, NamespaceNetwork, Network
@@ -88,6 +88,7 @@ class _Run:
         self._cluster = Cluster(scenario, network, server, folder, self._rng, _environment())
         self._recorder = Recorder(_hosts_by_address(scenario, network))
         self._stop = asyncio.Event()
+        self._phases: list[dict] = []
 
     async def measure(self) -> Trace:
         """Start, break, watch, and write down."""
@@ -115,11 +116,17 @@ class _Run:
             group.create_task(writes.run(self._stop))
             group.create_task(sip.run(self._stop))
             ticker = group.create_task(_tick(pause_s + horizon_s))
+            group.create_task(self._note_phases(pause_s - phases.LEAD_S))
             origin_us = await faults.run(time.monotonic() + pause_s, horizon_s)
             ticker.cancel()
             self._stop.set()
         await self._count(sip, origin_us + self._scenario.run.horizon_ms * 1000)
         return origin_us, {"the write prober": writes.late_us, "a fault": faults.late_us}
+
+    async def _note_phases(self, pause_s: float) -> None:
+        """Ask the sentinels for their phases shortly before the first fault."""
+        await asyncio.sleep(pause_s)
+        self._phases = await phases.snapshot(self._cluster)
 
     def _trace(self, origin_us: int, late_us: dict[str, int], clock_shift_us: int) -> Trace:
         horizon_us = self._scenario.run.horizon_ms * 1000
@@ -135,6 +142,7 @@ class _Run:
             stalled=bool(reasons),
             stall_reason="; ".join(reasons),
             versions=_versions(self._server, self._network),
+            phases=phases.relative(self._phases, origin_us),
             events=events,
         )
 
