@@ -27,6 +27,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from model import cache
 from model.records import Record
 
 
@@ -68,9 +69,7 @@ def is_cached(root: Callable) -> bool:
 
 def cache_folder() -> Path:
     """Where generated modules and numba's cache live: ``$HASTUDY_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("HASTUDY_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hastudy"
-    return base / "compiled"
+    return cache.folder("compiled")
 
 
 def join(root: Callable) -> str:

@@ -76,6 +76,12 @@ FAULT_KEYS = {
 }  # fmt: skip
 """Keys that only these kinds of faults have."""
 
+NEEDED_KEYS = {"step": "step_ms", "slow-disk": "flush_ms", "busy": "busy_ms"}
+"""Kinds of faults that do nothing without this key."""
+
+NAMES_PROMOTED: tuple[Trigger, ...] = ("role-primary", "+selected-slave", "+promoted-slave", "+switch-master")
+"""Triggers that are about the server that is promoted; the others are about the old primary."""
+
 
 def setting(default: Any, meaning: str, *, kind: Kind, source: str, unit: str = "", **limits: Any) -> Any:
     """Declare one key: its default, meaning, unit, limits, and where the default comes from."""
@@ -356,7 +362,7 @@ class Fault(Section):
 
     kind: FaultKind = pydantic.Field(description="what happens")
     host: str = pydantic.Field(
-        description=f"the host it happens to; with `after` also {LEADER} (who reported it) or {PROMOTED} (whom it is about)"
+        description=f"the host; with `after` also {LEADER} (that reported the event) or {PROMOTED} (that it is about)"
     )
     at_ms: int = pydantic.Field(
         description="when, after the first fault; with `after`, so long after that event", ge=0, le=86_400_000
@@ -585,7 +591,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Scenario:
     path : path
     overrides : sequence of str
         ``key=value`` with a dotted key (``sentinel.down_after_ms=2000``, ``fault.0.kind=vanish``). The value is read
-        as TOML, or as a bare string where it is not TOML.
+        as TOML, or as a bare string where it is not TOML or the key holds text.
 
     Raises
     ------
@@ -636,12 +642,26 @@ def warnings(scenario: Scenario) -> list[str]:
             "probe.register_timeout_ms is not above registrar.redis_timeout_ms: a 500 would come too late "
             "to be seen, and counts as unknown"
         )
+    servers = [host for host in scenario.host if host.redis]
+    if scenario.server.min_replicas_to_write >= len(servers):
+        found.append("server.min_replicas_to_write is above the number of replicas: no primary ever takes a write")
+    if scenario.server.min_replicas_to_write and _lag_outlasts_delay(scenario):
+        found.append(
+            "server.min_replicas_max_lag_s is not below sentinel.down_after_ms: a cut-off primary takes writes "
+            "beside the new one"
+        )
+    if len(servers) > 1 and not any(h.replica_priority for h in servers if h.name != scenario.server.primary):
+        found.append("replica_priority is 0 on all replicas: nobody can be promoted")
     return found
+
+
+def _lag_outlasts_delay(scenario: Scenario) -> bool:
+    return scenario.server.min_replicas_max_lag_s * 1000 >= scenario.sentinel.down_after_ms
 
 
 def assumptions() -> Iterator[tuple[str, Any, str, str, str, str]]:
     """Yield (key, default, unit, kind, source, meaning) of every setting that has a sourced default."""
-    for section, model in {"host": Host, "fault": Fault, **_sections()}.items():
+    for section, model in {"host": Host, "fault": Fault, "link": Link, **_sections()}.items():
         for name, info in model.model_fields.items():
             extra = info.json_schema_extra
             if isinstance(extra, dict):
@@ -671,10 +691,7 @@ def _apply(data: dict[str, Any], override: str, where: str) -> str:
         raise ScenarioError(
             source, "", "not of the form key=value", "key=value", "for example --set sentinel.down_after_ms=2000"
         )
-    try:
-        value = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = raw
+    value = _value_of(key, raw)
     target: Any = data
     *parents, last = key.split(".")
     for part in parents:
@@ -684,6 +701,18 @@ def _apply(data: dict[str, Any], override: str, where: str) -> str:
     else:
         target[last] = value
     return f"{where} with --set" if " with --set" not in where else where
+
+
+def _value_of(key: str, raw: str) -> Any:
+    """`raw` as TOML; as it stands where it is not TOML, or where the key holds text (a version 7.0 is no number)."""
+    try:
+        value = tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+    info = _field_at([part for part in key.split(".") if not part.isdecimal()])
+    words = get_args(info.annotation) if info else ()
+    holds_text = bool(info) and (info.annotation is str or (bool(words) and isinstance(words[0], str)))
+    return raw if holds_text and not isinstance(value, str) else value
 
 
 def _step(target: Any, part: str, source: str, key: str) -> Any:
@@ -725,7 +754,9 @@ def _translate(error: pydantic.ValidationError, where: str) -> ScenarioError:
         low, high = _limits(fault["loc"])
         return ScenarioError(where, key, _show(given), f"{low} to {high}", _describe(fault["loc"]))
     if fault["type"] == "literal_error":
-        return ScenarioError(where, key, _show(given), context["expected"], _describe(fault["loc"]))
+        quotes = not isinstance(given, str) and f"'{given}'" in context["expected"]
+        hint = f'write it in quotes: "{given}"' if quotes else _describe(fault["loc"])
+        return ScenarioError(where, key, _show(given), context["expected"], hint)
     return ScenarioError(where, key, _show(given), fault["msg"], _describe(fault["loc"]))
 
 
@@ -809,9 +840,11 @@ def _check_together(scenario: Scenario, where: str) -> None:
             "probe less often: raise `probe.register_period_ms`",
         )
     for number, link in enumerate(scenario.link):
-        for key, name in (("from", link.from_), ("to", link.to)):
-            if name != "*":
-                _check_host(scenario, where, f"link.{number}.{key}", name)
+        if link.from_ != "*":
+            _check_host(scenario, where, f"link.{number}.from", link.from_)
+        _check_receiver(scenario, where, f"link.{number}.to", link.from_, link.to)
+    for number, claim in enumerate(scenario.claim):
+        _check_claim(where, f"claim.{number}", claim)
     for number, fault in enumerate(scenario.fault):
         _check_fault(scenario, where, number, fault)
     if scenario.fault and min((fault.at_ms for fault in scenario.fault if not fault.after), default=1) != 0:
@@ -837,19 +870,54 @@ def _check_host(scenario: Scenario, where: str, key: str, name: str) -> None:
         )
 
 
+def _check_receiver(scenario: Scenario, where: str, key: str, sender: str, receiver: str) -> None:
+    """Refuse a way that does not lead to another host."""
+    if receiver == "*":
+        return
+    _check_host(scenario, where, key, receiver)
+    if receiver == sender:
+        raise ScenarioError(
+            where, key, _show(receiver), "another host than the sending one", "a way leads from one host to another"
+        )
+
+
+def _check_claim(where: str, key: str, claim: Claim) -> None:
+    if not claim.low <= claim.high:
+        raise ScenarioError(
+            where, f"{key}.low", f"{claim.low:g}", f"at most its `high`, {claim.high:g}", "swap them, if that is meant"
+        )
+
+
 def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> None:
     key = f"fault.{number}"
-    if not (fault.after and fault.host in (LEADER, PROMOTED)):
+    if fault.host in (LEADER, PROMOTED):
+        _check_trigger(where, key, fault)
+    else:
         _check_host(scenario, where, f"{key}.host", fault.host)
         _check_runs(scenario, where, key, fault)
-    if fault.to != "*":
-        _check_host(scenario, where, f"{key}.to", fault.to)
     _check_keys(where, key, fault)
-    if not fault.after and fault.at_ms > scenario.run.horizon_ms:
+    _check_receiver(scenario, where, f"{key}.to", fault.host, fault.to)
+    if fault.at_ms > scenario.run.horizon_ms:
         raise ScenarioError(
             where, f"{key}.at_ms", str(fault.at_ms), f"0 to {scenario.run.horizon_ms}", "the run ends at run.horizon_ms"
         )
     _check_undoes(scenario, where, key, fault)
+
+
+def _check_trigger(where: str, key: str, fault: Fault) -> None:
+    """Refuse a host that only an event can name, where no event does."""
+    allowed = [trigger for trigger in get_args(Trigger) if trigger]
+    if fault.host == PROMOTED:
+        allowed = [trigger for trigger in allowed if trigger in NAMES_PROMOTED]
+    if fault.after not in allowed:
+        after = f"`after` = {_show(fault.after)}" if fault.after else "without `after`"
+        raise ScenarioError(
+            where,
+            f"{key}.host",
+            f"{_show(fault.host)} {after}",
+            f"{_show(fault.host)} with `after` = {', '.join(allowed)}",
+            "name a host, or an event that tells which one",
+        )
 
 
 def _check_keys(where: str, key: str, fault: Fault) -> None:
@@ -874,6 +942,17 @@ def _check_keys(where: str, key: str, fault: Fault) -> None:
                 f"`{name}` only with kind = {kinds}",
                 f"remove it, or change the kind `{fault.kind}`",
             )
+    needed = NEEDED_KEYS.get(fault.kind)
+    if needed and not getattr(fault, needed):
+        raise ScenarioError(where, f"{key}.{needed}", "0", "another value", _describe(("fault", needed)))
+    if fault.kind == "restart" and fault.process not in ("all", "redis") and (fault.data != "empty" or fault.load_ms):
+        raise ScenarioError(
+            where,
+            f"{key}.process",
+            _show(fault.process),
+            "all, redis with `data` or `load_ms`",
+            "only a Redis server has a dataset",
+        )
 
 
 def _check_runs(scenario: Scenario, where: str, key: str, fault: Fault) -> None:
@@ -902,6 +981,7 @@ def _check_undoes(scenario: Scenario, where: str, key: str, fault: Fault) -> Non
         other.kind == undoes
         and (other.at_ms <= fault.at_ms or bool(other.after) != bool(fault.after))
         and (other.kind == "partition" or (other.host == fault.host and other.process == fault.process))
+        and (other.to == fault.to or "*" in (other.to, fault.to))
         for other in scenario.fault
     ):
         raise ScenarioError(

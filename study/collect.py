@@ -98,12 +98,17 @@ def collect(
     }
 
 
-def _collect_once(
-    shelves: dict[str, Shelf], found: dict[str, Server], logs: Path, parallel: int, voice: Voice
-) -> None:
+def _collect_once(shelves: dict[str, Shelf], found: dict[str, Server], logs: Path, parallel: int, voice: Voice) -> None:
     resolved = isolation.resolve("namespaces")
     tasks = [
-        Task.make(shelf.cell.scenario, run, SEED, found[shelf.cell.scenario.server.version], resolved, _made(logs, digest, run))
+        Task.make(
+            shelf.cell.scenario,
+            run,
+            SEED,
+            found[shelf.cell.scenario.server.version],
+            resolved,
+            _made(logs, digest, run),
+        )
         for digest, shelf in shelves.items()
         for run in [shelf.take_number() for _ in range(shelf.missing)]
     ]
@@ -160,7 +165,8 @@ def servers_by_family(paths: Sequence[str]) -> dict[str, Server]:
 def _write_manifest(folder: Path, cells: Sequence[matrix.Cell], found: dict[str, Server], parallel: int) -> None:
     used = sorted({cell.scenario.server.version for cell in cells} & found.keys())
     entries = [
-        {"cell": cell.name, "file": stored.path_of(cell.scenario).name, **_counts(cell.scenario, folder)} for cell in cells
+        {"cell": cell.name, "file": stored.path_of(cell.scenario).name, **_counts(cell.scenario, folder)}
+        for cell in cells
     ]
     data = {
         "command": shlex.join(["python", "-m", "study.collect"]),
@@ -186,7 +192,9 @@ def main() -> int:
     parser.add_argument("--scenarios", type=Path, default=catalog.folder(), metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=stored.FOLDER, metavar="FOLDER")
     parser.add_argument("--only", default="", metavar="TEXT", help="cells whose name contains this")
-    parser.add_argument("--parallel", type=int, default=replay.default_parallel(), help="clusters at once (default %(default)s)")
+    parser.add_argument(
+        "--parallel", type=int, default=replay.default_parallel(), help="clusters at once (default %(default)s)"
+    )
     parser.add_argument("--server", action="append", default=[], metavar="PATH", help="one more server; repeatable")
     args = parser.parse_args()
     voice = Voice()

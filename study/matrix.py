@@ -94,7 +94,9 @@ def _cells(path: Path, files: dict[str, Path], key: str, block: dict[str, Any]) 
     for name, value in block.items():
         if name not in _KEYS or type(value) is not _KEYS[name]:
             wanted = ", ".join(f"{known} ({kind.__name__})" for known, kind in _KEYS.items())
-            raise ScenarioError(str(path), f"{key}.{name}", json.dumps(value), wanted, "see the head of study/matrix.py")
+            raise ScenarioError(
+                str(path), f"{key}.{name}", json.dumps(value), wanted, "see the head of study/matrix.py"
+            )
     scenario = block.get("scenario", "")
     if scenario not in files:
         raise ScenarioError(
@@ -106,7 +108,9 @@ def _cells(path: Path, files: dict[str, Path], key: str, block: dict[str, Any]) 
             allowed = ", ".join(get_args(Version))
             raise ScenarioError(str(path), f"{key}.versions", repr(version), allowed, "name a family of servers")
     return [
-        _cell(files[scenario], block, variant, version) for variant in block.get("variants", [{}]) for version in versions
+        _cell(files[scenario], block, variant, version)
+        for variant in block.get("variants", [{}])
+        for version in versions
     ]
 
 

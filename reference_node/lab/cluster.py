@@ -21,17 +21,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 from redis.exceptions import RedisError
 
 from model.errors import EnvironmentLacks
 from model.scenario import Host, Scenario
-from reference_node.lab import config
+from reference_node.lab import config, shim, snapshots
 from reference_node.lab.network import Network
 from reference_node.lab.servers import Server
 
@@ -59,6 +59,9 @@ NODE_MODULE = "reference_node.node"
 NODE_RECORD = "events.ndjson"
 """What a registrar node writes its events to."""
 
+CONTROL_FILE = "control"
+"""What steers the preloaded library of a program."""
+
 PROGRAMS = ("redis", "sentinel", "registrar")
 """What may run on a host; keys of a scenario's hosts, and their order of start."""
 
@@ -75,6 +78,8 @@ class Program:
         Command; a restart uses the same, and the configuration file as it is then on disk.
     folder, log : Path
         Its working folder, and where its output goes.
+    control : shim.Control or None
+        Steers the preloaded library of a program that has a clock or a disk of its own.
     process : subprocess.Popen or None
         None before the first start.
     """
@@ -84,6 +89,7 @@ class Program:
     argv: list[str]
     folder: Path
     log: Path
+    control: shim.Control | None = None
     process: subprocess.Popen | None = None
 
     def signal(self, number: signal.Signals) -> None:
@@ -95,6 +101,15 @@ class Program:
     def record(self) -> Path:
         """The file that tells what happened to it: its log, or the NDJSON of a registrar node."""
         return self.folder / NODE_RECORD if self.kind == "registrar" else self.log
+
+    @property
+    def written(self) -> int:
+        """Bytes in that file."""
+        return self.record.stat().st_size if self.record.exists() else 0
+
+    def true_us(self, shown_us: int) -> int:
+        """When the clock of this program, as it runs now, showed that."""
+        return self.control.laws[-1][1].true_us(shown_us) if self.control else shown_us
 
     @property
     def has_ended(self) -> bool:
@@ -136,14 +151,18 @@ class Cluster:
             for host in scenario.host
             if getattr(host, kind)
         ]
+        self._add_controls()
         self.redis_hosts = [host.name for host in scenario.host if host.redis]
         self.registrar_hosts = [program.host for program in self.programs if program.kind == "registrar"]
         self.sentinel_ids: dict[str, str] = {}
 
-    def start_program(self, program: Program) -> None:
+    def start_program(self, program: Program, options: Sequence[str] = ()) -> None:
         """Start, or start again after the process was killed; one that runs is left alone."""
         if program.process is None or program.has_ended:
-            program.process = self.network.spawn(program.host, program.argv, program.folder, program.log, self._env)
+            env = {**self._env, **program.control.env} if program.control else self._env
+            program.process = self.network.spawn(
+                program.host, [*program.argv, *options], program.folder, program.log, env
+            )
 
     def end(self) -> None:
         """Kill every program, so that nothing writes to the folder any more."""
@@ -192,6 +211,7 @@ class Cluster:
         for host in self.scenario.sentinel_hosts:
             async with self.sentinel(host) as sentinel:
                 self.sentinel_ids[await sentinel.execute_command("SENTINEL MYID")] = host
+        await self._check_abilities()
 
     @asynccontextmanager
     async def redis(self, host: str) -> AsyncIterator[Redis]:
@@ -207,6 +227,33 @@ class Cluster:
         async with _client(self.network.client_address(host), config.SENTINEL_PORT, None) as client:
             yield client
 
+    async def connect(self, host: str, kind: str) -> Connection:
+        """An open connection to the ``redis`` or ``sentinel`` of `host`, for a command whose answer nobody awaits."""
+        is_redis = kind == "redis"
+        connection = Connection(
+            host=self.network.client_address(host),
+            port=config.REDIS_PORT if is_redis else config.SENTINEL_PORT,
+            password=self.scenario.server.password if is_redis else None,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=ANSWER_S,
+        )
+        await connection.connect()
+        return connection
+
+    async def keep_snapshots(self, hosts: Collection[str]) -> None:
+        """Let the servers of `hosts` write their snapshots now, for a restart with old data."""
+        for program in self.programs:
+            if program.kind == "redis" and program.host in hosts:
+                async with self.redis(program.host) as server:
+                    await snapshots.keep(server, program.folder)
+
+    async def syncs_of_a_rewrite(self, program: Program) -> int:
+        """How often a sentinel syncs when it rewrites its configuration file once; it does that now to find out."""
+        before = program.control.syncs
+        async with self.sentinel(program.host) as sentinel:
+            await sentinel.execute_command("SENTINEL FLUSHCONFIG")
+        return program.control.syncs - before
+
     async def primary_now(self) -> str | None:
         """Host that most sentinels within reach call the primary; None when none can be reached."""
         votes = [vote for host in self.scenario.sentinel_hosts if (vote := await self._primary_by(host))]
@@ -220,6 +267,28 @@ class Cluster:
         except (RedisError, OSError):
             return None
         return hosts.get(address)
+
+    def _add_controls(self) -> None:
+        """Give the programs that need it a clock and a disk of their own."""
+        needing = shim.programs(self.scenario)
+        library = shim.build() if needing else None
+        now_us = time.time_ns() // 1_000
+        for program in self.programs:
+            if library and (program.host, program.kind) in needing:
+                law = shim.first_law(self.scenario, program.host, now_us)
+                program.control = shim.Control(library, program.folder / CONTROL_FILE, law)
+
+    async def _check_abilities(self) -> None:
+        """Refuse servers that cannot do what the scenario's faults ask of them."""
+        deaf = next((each for each in self.programs if each.control and not each.control.is_loaded), None)
+        if deaf:
+            raise EnvironmentLacks(
+                f"{deaf.argv[0]} runs without the preloaded library that its clock and disk need\n\n"
+                "hint: take a server that is linked dynamically, and keep HASTUDY_CACHE out of /dev/shm and /mnt"
+            )
+        if any(fault.load_ms for fault in self.scenario.fault):
+            async with self.redis(self.scenario.server.primary) as server:
+                await snapshots.check_can_load_slowly(server)
 
     async def _missing(self) -> str:
         """What the steady state still lacks, empty when nothing."""

@@ -6,9 +6,12 @@ What differs from the guide and why:
   source of its own connections, and with ``*`` reaches nobody;
 * ``parallel-syncs``, ``replica-priority`` and the pause before a full resync come from the scenario; the resync goes
   without a file whatever the server's version, which is the default only from 7.0 on;
-* on loopback addresses, programs announce theirs: the kernel may choose another source address.
+* on loopback addresses, programs announce theirs: the kernel may choose another source address;
+* replication time-out and the replicas that a write needs come from the scenario.
 
-Everything that the guide does not mention keeps the server's own default (snapshots among them).
+Everything that the guide does not mention keeps the server's own default. Save points are among that: a server without
+any never turns to MISCONF, and that they hardly ever come due within a run is no reason to take them away. What a
+restarted server loads does not depend on them, see `snapshots`.
 """
 
 from __future__ import annotations
@@ -39,6 +42,11 @@ def redis_conf(scenario: Scenario, network: Network, host: str) -> str:
     ]
     delay_s = -(-section.diskless_sync_delay_ms // 1000)
     lines += ["repl-diskless-sync yes", f"repl-diskless-sync-delay {delay_s}"]
+    lines += [
+        f"repl-timeout {section.repl_timeout_s}",
+        f"min-replicas-to-write {section.min_replicas_to_write}",
+        f"min-replicas-max-lag {section.min_replicas_max_lag_s}",
+    ]
     if host != section.primary:
         lines.append(f"replicaof {network.address(section.primary)} {REDIS_PORT}")
     own = network.bind_address(host)

@@ -27,6 +27,8 @@ from functools import lru_cache
 from typing import Literal
 
 from model.errors import EnvironmentLacks
+from model.scenario import NetworkSection, Scenario
+from reference_node.lab import shim
 
 Isolation = Literal["auto", "namespaces", "loopback"]
 """What a caller may ask for."""
@@ -69,7 +71,9 @@ def capabilities() -> list[Capability]:
         "mount namespace": (*_user_flags(), "--mount"),
         "all of them together": (*_user_flags(), *PRIVATE, *LEASH),
     }
-    return [Capability(name, not (reason := _refusal(flags)), reason) for name, flags in single.items()]
+    found = [Capability(name, not (reason := _refusal(flags)), reason) for name, flags in single.items()]
+    reason = "" if shim.compiler() else "none found; " + shim.HINT
+    return [*found, Capability("C compiler for the clock and disk shim", not reason, reason)]
 
 
 def resolve(wanted: Isolation) -> Literal["namespaces", "loopback"]:
@@ -92,13 +96,26 @@ def resolve(wanted: Isolation) -> Literal["namespaces", "loopback"]:
     return "loopback"
 
 
+def shaping(scenario: Scenario) -> list[str]:
+    """What of a scenario asks for delay or loss on the ways between hosts, in its own words."""
+    found = ["[[link]]"] if scenario.link else []
+    if scenario.network.delay_us != NetworkSection().delay_us:
+        found.append("network.delay_us")
+    return found + [fault.kind for fault in scenario.fault if fault.kind in ("drop", "delay")]
+
+
+def network_needs(scenario: Scenario) -> list[str]:
+    """What of a scenario needs a network of its own: faults of the network, and shaping."""
+    return [fault.kind for fault in scenario.fault if fault.strikes_network] + shaping(scenario)
+
+
 def require_network_faults(isolation: str, kinds: Sequence[str]) -> None:
-    """Refuse faults of the network where there is no network to break.
+    """Refuse faults of the network and its shaping where there is no network to break.
 
     Raises
     ------
     EnvironmentLacks
-        `isolation` is ``loopback`` and `kinds` has any fault.
+        `isolation` is ``loopback`` and `kinds` (see `network_needs`) has any.
     """
     if isolation == "loopback" and kinds:
         raise EnvironmentLacks(

@@ -4,26 +4,25 @@ Each host is a network namespace with two cards, as servers often have: the *clu
 and what a registrar node asks its Redis; the *client* network carries SIP and the probers. The observer (this
 process) sits in a namespace of its own on the client network, so it sees a host the way a client does::
 
-      10.77.1.<n>  cluster ════╤═════════╤═════════╤═══     (other side ═══, for partitions)
+      10.77.1.<n>  cluster ════╤═════════╤═════════╤═══     (or one for each side of a partition)
                              host1     host2     host3
       10.77.2.<n>  client  ════╧═════════╧═════════╧════╤═
                                                     observer .254
 
-All faults of the network are switch ports that are taken out of a bridge or moved to another one: nothing is reset,
-nothing is refused, the host's programs live on and its card keeps its carrier. Packets simply end, address resolution
-included, which is what decides how connections to a lost neighbour fail.
+A fault of the network is a switch port that is pulled or moved, or packets that get lost or late on the way: nothing is
+reset, nothing is refused, the host's programs live on and its card keeps its carrier. Packets simply end, address
+resolution included, which is what decides how connections to a lost neighbour fail. `wires` has the cluster network
+in two kinds; the client network is a kernel bridge and is never shaped.
 
 `LoopbackNetwork` is for machines that refuse namespaces: hosts are addresses in 127.0.0.0/8. Programs can be killed and
 stopped there, cables cannot be pulled.
 
-Left out: delay and loss on the wires (``tc netem`` is missing in many kernels), routers between the hosts.
+Left out: routers between the hosts.
 """
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import struct
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -33,9 +32,10 @@ from typing import Protocol
 from model.errors import EnvironmentLacks
 from reference_node.lab import kernel
 from reference_node.lab.isolation import require_network_faults
+from reference_node.lab.wires import SIDES, Bridges, BridgeWires, Shape, SwitchWires, Wires
 
-CLUSTER, CLIENT, OTHER_SIDE = "cluster", "client", "otherside"
-"""Names of the bridges."""
+CLUSTER, CLIENT = "cluster", "client"
+"""The two networks; the second is the name of its bridge too."""
 
 OBSERVER = 254
 """Last byte of the observer's address."""
@@ -52,9 +52,6 @@ LOCK_PORT = 6379
 
 Env = Mapping[str, str]
 """Environment of a program."""
-
-_ADD_PORT, _REMOVE_PORT = 0x89A2, 0x89A3  # SIOCBRADDIF, SIOCBRDELIF of linux/sockios.h
-_BRIDGE_REQUEST = "16si20x"  # struct ifreq: name of the bridge, index of the port
 
 
 class Network(Protocol):
@@ -80,11 +77,27 @@ class Network(Protocol):
     def attach(self, host: str) -> None:
         """Plug both cables of `host` in again, if they are out."""
 
-    def cut(self, host: str) -> None:
-        """Move `host` to the other side of the split cluster network; all hosts there see each other."""
+    def cut(self, host: str, side: int = 1) -> None:
+        """Move `host` to a side of the split cluster network (all start on 0); all hosts there see each other."""
 
     def heal(self) -> None:
         """End all splits."""
+
+    def drop(self, host: str, to: str, percent: int) -> None:
+        """Lose so many of the packets from `host` to `to` (``*`` = every other host) on the cluster network."""
+
+    def deliver(self, host: str, to: str) -> None:
+        """Lose no more of them than the scenario's link does."""
+
+    def delay(self, host: str, to: str, delay_us: int, jitter_us: int) -> None:
+        """Delay packets from `host` to `to` (``*`` = every other host) on the cluster network, one way, from now on."""
+
+    @property
+    def late_us(self) -> int:
+        """Most that a packet was later than its law, since the start or since `forget_lateness`."""
+
+    def forget_lateness(self) -> None:
+        """Count `late_us` from now on."""
 
 
 class NamespaceNetwork:
@@ -93,18 +106,19 @@ class NamespaceNetwork:
     Parameters
     ----------
     hosts : sequence of str
+    shape : Shape or None
+        Delay and loss on the cluster network; None for a bridge of the kernel, which cannot `drop` and `delay`.
     """
 
     isolation = "namespaces"
 
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self, hosts: Sequence[str], shape: Shape | None = None) -> None:
         self._number = {host: number for number, host in enumerate(hosts, start=1)}
         self._namespace: dict[str, int] = {}
-        self._ports: dict[tuple[str, str], int] = {}
-        self._side = dict.fromkeys(hosts, CLUSTER)
+        self._client_port: dict[str, int] = {}
         self._detached: set[str] = set()
-        self._control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # stays with the bridges
-        self._build()
+        self._bridges = Bridges()
+        self._wires = self._build(shape)
 
     def address(self, host: str) -> str:
         return f"10.77.1.{self._number[host]}"
@@ -122,62 +136,65 @@ class NamespaceNetwork:
     def detach(self, host: str) -> None:
         if host not in self._detached:
             self._detached.add(host)
-            self._unplug(host, self._side[host])
-            self._unplug(host, CLIENT)
+            self._wires.unplug(host)
+            self._bridges.remove(CLIENT, self._client_port[host])
 
     def attach(self, host: str) -> None:
         if host in self._detached:
             self._detached.remove(host)
-            self._plug(host, self._side[host])
-            self._plug(host, CLIENT)
+            self._wires.plug(host)
+            self._bridges.add(CLIENT, self._client_port[host])
 
-    def cut(self, host: str) -> None:
-        self._move(host, OTHER_SIDE)
+    def cut(self, host: str, side: int = 1) -> None:
+        self._wires.move(host, side)
 
     def heal(self) -> None:
         for host in self._number:
-            self._move(host, CLUSTER)
+            self._wires.move(host, 0)
 
-    def _move(self, host: str, side: str) -> None:
-        """Move the cluster cable; that of a host without cables is moved when it is plugged in again."""
-        if side != self._side[host] and host not in self._detached:
-            self._unplug(host, self._side[host])
-            self._plug(host, side)
-        self._side[host] = side
+    def drop(self, host: str, to: str, percent: int) -> None:
+        self._wires.drop(host, to, percent)
 
-    def _plug(self, host: str, bridge: str) -> None:
-        self._change(_ADD_PORT, host, bridge)
+    def deliver(self, host: str, to: str) -> None:
+        self._wires.deliver(host, to)
 
-    def _unplug(self, host: str, bridge: str) -> None:
-        self._change(_REMOVE_PORT, host, bridge)
+    def delay(self, host: str, to: str, delay_us: int, jitter_us: int) -> None:
+        self._wires.delay(host, to, delay_us, jitter_us)
 
-    def _change(self, request: int, host: str, bridge: str) -> None:
-        # An ioctl and not a netlink message: it returns when the port has moved, so faults can be stamped exactly.
-        port = self._ports[host, CLIENT if bridge == CLIENT else CLUSTER]
-        fcntl.ioctl(self._control, request, struct.pack(_BRIDGE_REQUEST, bridge.encode(), port))
+    @property
+    def late_us(self) -> int:
+        return self._wires.late_us
 
-    def _build(self) -> None:
+    def forget_lateness(self) -> None:
+        self._wires.forget_lateness()
+
+    def _build(self, shape: Shape | None) -> Wires:
         from pyroute2 import IPRoute  # here, because it takes most of a second and loopback runs do without
 
+        cluster_port: dict[str, int] = {}
         with IPRoute() as link:
-            bridges = {name: _make_bridge(link, name) for name in (CLUSTER, CLIENT, OTHER_SIDE)}
+            for name in (CLIENT,) if shape else (CLIENT, *SIDES):
+                self._bridges.make(link, name)
             for host, number in self._number.items():
-                self._namespace[host] = kernel.new_network()
-                for network, byte in ((CLUSTER, 1), (CLIENT, 2)):
-                    port = _make_cable(
-                        link,
-                        IPRoute,
-                        bridges[network],
-                        f"{network}{number}",
-                        self._namespace[host],
-                        f"10.77.{byte}.{number}",
-                    )
-                    self._ports[host, network] = port
+                inner = self._namespace[host] = kernel.new_network()
+                cluster_port[host] = _make_cable(link, IPRoute, f"{CLUSTER}{number}", inner, self.address(host))
+                port = _make_cable(link, IPRoute, f"{CLIENT}{number}", inner, self.client_address(host))
+                self._client_port[host] = port
+                self._bridges.add(CLIENT, port)
             observer = kernel.new_network()
-            _make_cable(link, IPRoute, bridges[CLIENT], "observer", observer, f"10.77.2.{OBSERVER}")
+            self._bridges.add(CLIENT, _make_cable(link, IPRoute, "observer", observer, f"10.77.2.{OBSERVER}"))
+        wires = self._make_switch(shape) if shape else BridgeWires(self._bridges, cluster_port)
         kernel.enter_network(observer)
         with suppress(OSError):  # read-only in some containers: the observer is then as slow as everybody
             Path("/proc/sys/net/ipv4/neigh/observer/retrans_time_ms").write_text(str(OBSERVER_ARP_MS))
+        return wires
+
+    def _make_switch(self, shape: Shape) -> SwitchWires:
+        cards = {host: f"{CLUSTER}{number}" for host, number in self._number.items()}
+        for host, card in cards.items():
+            with kernel.inside(self._namespace[host]):
+                kernel.finish_checksums(card)  # the switch forwards what a wire would carry
+        return SwitchWires(cards, shape)
 
 
 class LoopbackNetwork:
@@ -189,6 +206,7 @@ class LoopbackNetwork:
     """
 
     isolation = "loopback"
+    late_us = 0
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self._range, self._lock = _take_range()
@@ -210,11 +228,23 @@ class LoopbackNetwork:
     def attach(self, host: str) -> None:
         require_network_faults(self.isolation, ["return"])
 
-    def cut(self, host: str) -> None:
+    def cut(self, host: str, side: int = 1) -> None:
         require_network_faults(self.isolation, ["partition"])
 
     def heal(self) -> None:
         require_network_faults(self.isolation, ["heal"])
+
+    def drop(self, host: str, to: str, percent: int) -> None:
+        require_network_faults(self.isolation, ["drop"])
+
+    def deliver(self, host: str, to: str) -> None:
+        require_network_faults(self.isolation, ["deliver"])
+
+    def delay(self, host: str, to: str, delay_us: int, jitter_us: int) -> None:
+        require_network_faults(self.isolation, ["delay"])
+
+    def forget_lateness(self) -> None:
+        """Nothing to forget."""
 
 
 def _start(argv: Sequence[str], folder: Path, log: Path, env: Env) -> subprocess.Popen:
@@ -224,22 +254,14 @@ def _start(argv: Sequence[str], folder: Path, log: Path, env: Env) -> subprocess
         )
 
 
-def _make_bridge(link, name: str) -> int:
-    """A bridge that forwards at once: no spanning tree, no learning pause."""
-    link.link("add", ifname=name, kind="bridge", br_stp_state=0, br_forward_delay=0)
-    index = link.link_lookup(ifname=name)[0]
-    link.link("set", index=index, state="up")
-    return index
+def _make_cable(link, open_link, name: str, namespace: int, address: str) -> int:
+    """A cable to a card with `address` in `namespace`; both ends are called `name`.
 
-
-def _make_cable(link, open_link, bridge: int, name: str, namespace: int, address: str) -> int:
-    """A cable from `bridge` to a card with `address` in `namespace`; both ends are called `name`.
-
-    Returns the index of the bridge's end.
+    Returns the index of this end.
     """
     link.link("add", ifname=name, kind="veth", peer={"ifname": name, "net_ns_fd": namespace})
     port = link.link_lookup(ifname=name)[0]
-    link.link("set", index=port, master=bridge, state="up")
+    link.link("set", index=port, state="up")
     with kernel.inside(namespace), open_link() as inner:
         card = inner.link_lookup(ifname=name)[0]
         inner.addr("add", index=card, address=address, prefixlen=24)

@@ -4,7 +4,8 @@ Servers and sentinels are watched through their logs, which cost them nothing th
 a subscription to a sentinel's channel would come later than the log line (the sentinel syncs its file first).
 
 Log stamps are truncated to the millisecond: half of one is added, so that they are right on average. Programs run with
-TZ=UTC.
+TZ=UTC. A program whose clock the scenario has made wrong stamps its lines wrong; they get their true time back by the
+law that its clock followed when it wrote them.
 
 Left out, because a trace names instances by their host only: what sentinels say about each other (``+sdown sentinel``)
 and about masters other than the scenario's. The role that a server starts with is no event.
@@ -15,12 +16,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from model.scenario import PROCESSES, STRIKES_PROCESS
 from model.trace import EVENTS, Event
 from reference_node.lab.config import MASTER_NAME
+from reference_node.lab.shim import Law
 
 TRUNCATION_US = 500
 """Mean of what a stamp in ms lacks. Kind: specified (server.c prints tv_usec / 1000)."""
@@ -40,6 +43,9 @@ REDIS_LINES = (
 )
 """Lines of a server's log that are events: pattern, event, code. Kind: specified (replication.c of Redis 6.2 to 8.2
 and Valkey 7.2 to 9)."""
+
+MAY_TILT = ("pause", "resume", "crash", "restart", "step", "drift", "slow-disk")
+"""Faults of its own after which a sentinel may say +tilt."""
 
 
 def wall_us() -> int:
@@ -67,21 +73,72 @@ class Recorder:
         assert event in EVENTS, event
         self.events.append(Event(t_us, host, actor, event, about, detail_us, code))
 
-    def read_log(self, host: str, kind: str, text: str, sentinel_ids: Mapping[str, str]) -> None:
-        """Note the events in the log of one program."""
-        lines = text.splitlines()
+    def read_log(
+        self,
+        host: str,
+        kind: str,
+        data: bytes,
+        sentinel_ids: Mapping[str, str],
+        laws: Sequence[tuple[int, Law]] = (),
+    ) -> None:
+        """Note the events in the log of one program.
+
+        Parameters
+        ----------
+        host, kind : str
+            Which program.
+        data : bytes
+            The whole log.
+        sentinel_ids : mapping
+            Host of each sentinel's id.
+        laws : sequence of (int, Law)
+            Of a wrong clock: each law and the number of bytes that the program had written before it.
+        """
+        lines = _Lines(data, laws)
+        for event in self.events_in(host, kind, lines, sentinel_ids):
+            self.events.append(replace(event, t_us=lines.true_us(event.t_us)))
+
+    def events_in(self, host: str, kind: str, lines: Iterable[str], sentinel_ids: Mapping[str, str]) -> Iterator[Event]:
+        """The events in some lines of one program, with the times that its clock showed."""
         match kind:
             case "sentinel":
-                self.events += sentinel_events(host, lines, self._hosts, sentinel_ids)
+                return sentinel_events(host, lines, self._hosts, sentinel_ids)
             case "redis":
-                self.events += redis_events(host, lines, self._hosts)
-            case "registrar":
-                self.events += registrar_events(host, lines)
+                return redis_events(host, lines, self._hosts)
+            case _:
+                return registrar_events(host, lines)
 
     def trace_events(self, origin_us: int, horizon_us: int) -> list[Event]:
         """All events up to the horizon, in order of time, counted from `origin_us`."""
         moved = (replace(event, t_us=event.t_us - origin_us) for event in self.events)
         return sorted((event for event in moved if event.t_us <= horizon_us), key=lambda event: event.t_us)
+
+
+class _Lines:
+    """The lines of a log, one at a time, and the law of the clock that stamped the last one.
+
+    Whoever reads them must turn each into events before taking the next.
+    """
+
+    def __init__(self, data: bytes, laws: Sequence[tuple[int, Law]]) -> None:
+        self._lines = iter(data.splitlines(keepends=True))
+        self._coming = list(laws)
+        self._law: Law | None = None
+        self._read = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        while self._coming and self._coming[0][0] <= self._read:
+            self._law = self._coming.pop(0)[1]
+        self._read += len(line)
+        return line.decode(errors="replace").rstrip("\r\n")
+
+    def true_us(self, shown_us: int) -> int:
+        """When the clock showed that."""
+        return self._law.true_us(shown_us) if self._law else shown_us
 
 
 def sentinel_events(
@@ -174,6 +231,18 @@ def _stamped(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
             yield round(stamp.timestamp() * 1e6) + TRUNCATION_US, match["text"]
 
 
+def disturbed_hosts(events: Iterable[Event]) -> set[str]:
+    """Hosts whose sentinel was hit on purpose, so that it may say +tilt."""
+    sentinel = (PROCESSES.index("all"), PROCESSES.index("sentinel"))
+    return {
+        event.host
+        for event in events
+        if event.actor == "fault"
+        and event.event in MAY_TILT
+        and (event.event not in STRIKES_PROCESS or event.code in sentinel)
+    }
+
+
 def stall_reasons(
     late_us: Mapping[str, int], limit_us: int, events: Iterable[Event], disturbed: set[str], clock_shift_us: int
 ) -> list[str]:
@@ -187,7 +256,7 @@ def stall_reasons(
         What is allowed to them.
     events : iterable of Event
     disturbed : set of str
-        Hosts whose sentinel was stopped or killed by the scenario: they may say +tilt.
+        Hosts whose sentinel may say +tilt, see `disturbed_hosts`.
     clock_shift_us : int
         By how much the wall clock moved against the monotonic one.
     """

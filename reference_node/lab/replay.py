@@ -24,7 +24,7 @@ from model.errors import EnvironmentLacks
 from model.scenario import Scenario
 from model.trace import Event, Trace
 from reference_node.lab import isolation as isolations
-from reference_node.lab import servers
+from reference_node.lab import servers, shim
 from reference_node.lab.task import Task
 
 END_LIMIT_S = 10.0
@@ -64,6 +64,7 @@ def iter_replay(
     isolation: isolations.Isolation = "auto",
     keep_logs: Path | None = None,
     progress: Progress | None = None,
+    first: int = 0,
 ) -> Iterator[Trace]:
     """Yield the trace of each run as it ends.
 
@@ -84,6 +85,8 @@ def iter_replay(
     keep_logs : Path or None
         Gets a folder ``run-0000`` with all configuration files and logs for each run.
     progress : callable or None
+    first : int
+        Number of the first run.
 
     Raises
     ------
@@ -92,15 +95,20 @@ def iter_replay(
     """
     chosen = servers.choose(server)
     resolved = isolations.resolve(isolation)
-    network_faults = [fault.kind for fault in scenario.fault if not fault.strikes_process]
-    isolations.require_network_faults(resolved, network_faults)
-    tasks = [Task.make(scenario, run, seed, chosen, resolved, _log_folder(keep_logs, run)) for run in range(runs)]
+    isolations.require_network_faults(resolved, isolations.network_needs(scenario))
+    if shim.programs(scenario):
+        shim.build()  # now, so that a machine that cannot says so before anything starts
+    numbers = range(first, first + runs)
+    tasks = [Task.make(scenario, run, seed, chosen, resolved, _log_folder(keep_logs, run)) for run in numbers]
     for _, trace in iter_tasks(tasks, parallel, progress):
         yield trace
 
 
 def iter_tasks(
-    tasks: Sequence[Task], parallel: int | None = None, progress: Progress | None = None, on_error: OnError | None = None
+    tasks: Sequence[Task],
+    parallel: int | None = None,
+    progress: Progress | None = None,
+    on_error: OnError | None = None,
 ) -> Iterator[tuple[Task, Trace]]:
     """Carry out any tasks, of several scenarios maybe, and yield each with its trace as it ends.
 

@@ -32,15 +32,21 @@ from reference_node.lab import cluster as clusters
 from reference_node.lab import config, kernel, phases
 from reference_node.lab.cluster import Cluster
 from reference_node.lab.faults import Faults
+from reference_node.lab.isolation import network_needs, require_network_faults
 from reference_node.lab.network import LoopbackNetwork, NamespaceNetwork, Network
-from reference_node.lab.recorder import Recorder, stall_reasons, wall_us
+from reference_node.lab.recorder import Recorder, disturbed_hosts, stall_reasons, wall_us
 from reference_node.lab.servers import Server
 from reference_node.lab.task import Task
+from reference_node.lab.wires import Shape
 from reference_node.lab.write_prober import WriteProber
 from reference_node.prober import Prober
 
 STALL_US = 250_000
 """A loop of our own that is late by more marks the run as stalled. Kind: assumed (a quarter of a ping period)."""
+
+PROBE_LEAD_S = 2.5
+"""The probers start this long before the first fault: soon enough for a first outcome, late enough to spare the
+processors while the cluster settles. Kind: assumed (the simulator does the same)."""
 
 MEMORY_PLACES = ("/dev/shm", "/mnt")
 """Folders that exist everywhere and hold nothing a run needs; the first one is covered by a file system in memory."""
@@ -71,7 +77,7 @@ def main() -> int:
 def _run(task: Task) -> Trace:
     scenario, server = task.parts()
     with _kept_folder(task.keep_logs) as keep, _work_folder(task.isolation) as folder:
-        network = _make_network(task.isolation, scenario)
+        network = _make_network(task, scenario)
         try:
             return asyncio.run(_Run(task, scenario, server, network, folder).measure())
         finally:
@@ -102,8 +108,9 @@ class _Run:
             self._cluster.end()
         for program in self._cluster.programs:
             if program.record.exists():
-                text = program.record.read_text(encoding="utf-8", errors="replace")
-                self._recorder.read_log(program.host, program.kind, text, self._cluster.sentinel_ids)
+                laws = program.control.laws if program.control else ()
+                data = program.record.read_bytes()
+                self._recorder.read_log(program.host, program.kind, data, self._cluster.sentinel_ids, laws)
         return self._trace(origin_us, late_us, _clock_shift_us() - shift)
 
     async def _watch(self) -> tuple[int, dict[str, int]]:
@@ -112,16 +119,20 @@ class _Run:
         faults = Faults(self._scenario, self._cluster, self._recorder)
         pause_s = clusters.fault_moment_s(self._rng)
         horizon_s = self._scenario.run.horizon_ms / 1000
+        begin = time.monotonic() + pause_s
         async with asyncio.TaskGroup() as group:
-            group.create_task(writes.run(self._stop))
-            group.create_task(sip.run(self._stop))
             ticker = group.create_task(_tick(pause_s + horizon_s))
             group.create_task(self._note_phases(pause_s - phases.LEAD_S))
-            origin_us = await faults.run(time.monotonic() + pause_s, horizon_s)
+            await asyncio.sleep(pause_s - PROBE_LEAD_S)
+            self._network.forget_lateness()
+            group.create_task(writes.run(self._stop))
+            group.create_task(sip.run(self._stop))
+            origin_us = await faults.run(begin, horizon_s)
             ticker.cancel()
             self._stop.set()
         await self._count(sip, origin_us + self._scenario.run.horizon_ms * 1000)
-        return origin_us, {"the write prober": writes.late_us, "a fault": faults.late_us}
+        late_us = {"the write prober": writes.late_us, "a fault": faults.late_us, "a packet": self._network.late_us}
+        return origin_us, late_us
 
     async def _note_phases(self, pause_s: float) -> None:
         """Ask the sentinels for their phases shortly before the first fault."""
@@ -131,7 +142,7 @@ class _Run:
     def _trace(self, origin_us: int, late_us: dict[str, int], clock_shift_us: int) -> Trace:
         horizon_us = self._scenario.run.horizon_ms * 1000
         events = self._recorder.trace_events(origin_us, horizon_us)
-        reasons = stall_reasons(late_us, STALL_US, events, self._disturbed(), clock_shift_us)
+        reasons = stall_reasons(late_us, STALL_US, events, disturbed_hosts(events), clock_shift_us)
         return Trace(
             self._scenario.name,
             self._scenario.digest,
@@ -185,14 +196,6 @@ class _Run:
                     lost = len(aors) - await _held(server, aors)
                     self._recorder.add(end_us, host, "client", "count-lost", primary, code=lost)
 
-    def _disturbed(self) -> set[str]:
-        """Hosts whose sentinel was stopped or killed by the scenario."""
-        return {
-            fault.host
-            for fault in self._scenario.fault
-            if fault.strikes_process and fault.process in ("all", "sentinel")
-        }
-
 
 async def _held(server: Redis, aors: list[str]) -> int:
     """How many of the registrations a server holds."""
@@ -200,9 +203,12 @@ async def _held(server: Redis, aors: list[str]) -> int:
     return sum([await server.exists(*keys[start : start + BATCH]) for start in range(0, len(keys), BATCH)])
 
 
-def _make_network(isolation: str, scenario: Scenario) -> Network:
-    kind = NamespaceNetwork if isolation == "namespaces" else LoopbackNetwork
-    return kind(scenario.host_names)
+def _make_network(task: Task, scenario: Scenario) -> Network:
+    if task.isolation == "loopback":
+        require_network_faults(task.isolation, network_needs(scenario))
+        return LoopbackNetwork(scenario.host_names)
+    seed = random.Random(f"{task.seed}/{task.run}/network").getrandbits(32)
+    return NamespaceNetwork(scenario.host_names, Shape.of(scenario, seed))
 
 
 @contextmanager

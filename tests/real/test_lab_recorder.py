@@ -104,7 +104,7 @@ def test_registrar_log_cut_off_by_a_kill():
 
 def test_trace_is_sorted_counts_from_the_fault_and_ends_at_the_horizon():
     recorder = Recorder(HOSTS)
-    recorder.read_log("host2", "sentinel", "\n".join(sentinel_log("+tilt #", "-tilt #", "+tilt #")), IDS)
+    recorder.read_log("host2", "sentinel", "\n".join(sentinel_log("+tilt #", "-tilt #", "+tilt #")).encode(), IDS)
     recorder.add(NOON_US + 1_000, "host1", "fault", "crash")
     events = recorder.trace_events(NOON_US + 1_000, 500)
     assert [(event.t_us, event.event) for event in events] == [(-500, "+tilt"), (0, "crash"), (500, "-tilt")]
