@@ -3,8 +3,9 @@
 The easy way, "the n-th line that says +sdown", is wrong as soon as a cut-off sentinel talks to itself, a second
 failover follows the first, or answers come back in another order than the requests were sent. So this module
 
-* counts only sentinels that are *in touch*: running, reachable, and on the larger side of a split;
-* keeps to the first failover away from the first primary; a second one is counted, not mixed in;
+* counts only sentinels that are *in touch*: running, reachable, and on the largest side of a split;
+* keeps to the first failover away from the first primary; a second one is counted, not mixed in. The first failover is
+  the one that was announced first: a promoted server that died before anybody announced it is an attempt that failed;
 * orders what a client saw by the time of sending;
 * treats what the horizon cut off as censored, not as absent.
 
@@ -32,12 +33,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.scenario import PAIRS, Scenario
+from model.scenario import PAIRS, PROCESSES, Scenario
 from model.trace import Event, Trace
 
 SCHEMA = 1
@@ -51,7 +52,7 @@ MILESTONES = (
 
 PARTS = ("detect", "agree", "elect", "promote", "announce", "discover", "retry")
 
-BRANCHES = ("failover", "lost_election", "needless_failover", "second_failover", "demoted")
+BRANCHES = ("failover", "lost_election", "needless_failover", "second_failover", "demoted", "tilt")
 """What a run can do or not do."""
 
 WRITE_OUTAGE = "redis_write"
@@ -60,7 +61,7 @@ Z_95 = 1.959963984540054
 """Quantile of the normal law for a two-sided 95 % interval. Kind: specified."""
 
 _UNDOES = {undo: do for do, undo in PAIRS.items()}
-_PROGRAMS = ("redis", "sentinel", "registrar")
+_PROGRAMS = PROCESSES[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class Facts:
         Host of the first primary.
     quorum : int
         Sentinels that must agree.
-    faults : tuple of (kind, host, process)
-        The time line; gives the process that the n-th event of a kind on a host concerns.
+    sides : tuple of (host, side)
+        Of the splits on the time line: which side the n-th split of a host moves it to. A trace does not tell.
     """
 
     hosts: tuple[str, ...]
@@ -84,7 +85,7 @@ class Facts:
     registrars: tuple[str, ...]
     primary: str
     quorum: int
-    faults: tuple[tuple[str, str, str], ...]
+    sides: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(cls, scenario: Scenario) -> Facts:
@@ -96,7 +97,7 @@ class Facts:
             registrars=tuple(host.name for host in scenario.host if host.registrar),
             primary=scenario.server.primary,
             quorum=scenario.sentinel.quorum,
-            faults=tuple((fault.kind, fault.host, fault.process) for fault in timeline),
+            sides=tuple((fault.host, fault.side) for fault in timeline if fault.kind == "partition"),
         )
 
 
@@ -206,8 +207,9 @@ def measure(trace: Trace, facts: Facts) -> RunMeasures:
 class _Struck:
     """Which programs were out of touch, and when.
 
-    A program is struck while it is killed or stopped, its host is unreachable, or its host is on the smaller side of a
-    split (on equal sides: the side that was moved away).
+    A program is struck while it is killed or stopped, its host is unreachable (vanished, or all its packets are lost
+    both ways), or its host is not on the largest side of a split (of equal ones, side 0 counts as the larger). Faults
+    that only slow, refuse or confuse strike nothing.
     """
 
     def __init__(self, events: Iterable[Event], facts: Facts) -> None:
@@ -215,23 +217,16 @@ class _Struck:
         self._states: list[dict[str, frozenset[str]]] = []
         self.redis_since: dict[str, int] = {}
         self.ever: dict[str, set[str]] = {program: set() for program in _PROGRAMS}
-        planned: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for kind, host, process in facts.faults:
-            planned[kind, host].append(process)
-        stopped: set[tuple[str, str, str]] = set()
-        unreachable: set[str] = set()
-        aside: set[str] = set()
+        ill = _Ill(facts)
         for event in events:
-            if event.actor != "fault":
-                continue
-            processes = planned[event.event, event.host]
-            process = processes.pop(0) if processes else "all"
-            _strike(event, process, stopped, unreachable, aside)
-            self._remember(event.t_us, stopped, unreachable, _smaller_side(aside, facts.hosts))
+            if event.actor == "fault":
+                ill.strike(event)
+                self._remember(event.t_us, ill)
 
-    def _remember(self, t_us: int, stopped: set, unreachable: set[str], smaller: set[str]) -> None:
+    def _remember(self, t_us: int, ill: _Ill) -> None:
+        away = ill.out_of_reach()
         state = {
-            program: frozenset({host for _, host, which in stopped if which == program} | unreachable | smaller)
+            program: frozenset({host for _, host, which in ill.stopped if which == program} | away)
             for program in _PROGRAMS
         }
         self._times.append(t_us)
@@ -245,6 +240,11 @@ class _Struck:
         """Hosts whose `program` is struck at an instant."""
         index = bisect_right(self._times, t_us) - 1
         return self._states[index][program] if index >= 0 else frozenset()
+
+    def from_on(self, t_us: int, program: str) -> frozenset[str]:
+        """Hosts whose `program` is struck at an instant or any time later."""
+        later = self._states[bisect_right(self._times, t_us) :]
+        return self.at(t_us, program).union(*(state[program] for state in later))
 
     def end_us(self, program: str, host: str) -> int | None:
         """When a struck program was back for good, None when it never was struck or never came back."""
@@ -260,37 +260,83 @@ class _Struck:
         return back
 
 
-def _strike(event: Event, process: str, stopped: set, unreachable: set[str], aside: set[str]) -> None:
-    """Apply one fault event to the three sets."""
-    programs = _PROGRAMS if process == "all" else (process,)
-    kind, host = event.event, event.host
-    if kind in ("crash", "pause"):
-        stopped |= {(kind, host, program) for program in programs}
-    elif kind in ("restart", "resume"):
-        stopped -= {(_UNDOES[kind], host, program) for program in programs}
-    elif kind == "vanish":
-        unreachable.add(host)
-    elif kind == "return":
-        unreachable.discard(host)
-    elif kind == "partition":
-        aside.add(host)
-    elif kind == "heal":
-        aside.clear()
+class _Ill:
+    """What is wrong at one instant: programs that stand still, hosts that are gone, splits, and ways that lose all."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._hosts = facts.hosts
+        self._planned_sides = list(facts.sides)
+        self.stopped: set[tuple[str, str, str]] = set()
+        self._vanished: set[str] = set()
+        self._side = dict.fromkeys(facts.hosts, 0)
+        self._lossy: set[tuple[str, str]] = set()
+
+    def strike(self, event: Event) -> None:
+        """Apply one fault event."""
+        kind, host = event.event, event.host
+        if kind in ("crash", "pause"):
+            self.stopped |= {(kind, host, program) for program in _programs(event.code)}
+        elif kind in ("restart", "resume"):
+            self.stopped -= {(_UNDOES[kind], host, program) for program in _programs(event.code)}
+        elif kind == "vanish":
+            self._vanished.add(host)
+        elif kind == "return":
+            self._vanished.discard(host)
+        elif kind == "partition":
+            self._side[host] = self._take_side(host)
+        elif kind == "heal":
+            self._side = dict.fromkeys(self._hosts, 0)
+        elif kind in ("drop", "deliver"):
+            ways = {(host, other) for other in ([event.about] if event.about else self._hosts) if other != host}
+            loses_all = kind == "drop" and event.code == 100
+            self._lossy = self._lossy | ways if loses_all else self._lossy - ways
+
+    def _take_side(self, host: str) -> int:
+        """Side of this host's next split; a host that was chosen in the run takes the next one so planned."""
+        found = next((plan for plan in self._planned_sides if plan[0] == host), None)
+        found = found or next((plan for plan in self._planned_sides if plan[0].startswith("@")), None)
+        if found is None:
+            return 1
+        self._planned_sides.remove(found)
+        return found[1]
+
+    def out_of_reach(self) -> set[str]:
+        """Hosts that the larger part of the others cannot talk to."""
+        sizes = Counter(self._side.values())
+        largest = min(sizes, key=lambda side: (-sizes[side], side))
+        return (
+            self._vanished
+            | {host for host, side in self._side.items() if side != largest}
+            | {host for host in self._hosts if self._is_mute_and_deaf(host)}
+        )
+
+    def _is_mute_and_deaf(self, host: str) -> bool:
+        others = [other for other in self._hosts if other != host] if self._lossy else []
+        return bool(others) and all({(host, other), (other, host)} <= self._lossy for other in others)
 
 
-def _smaller_side(aside: set[str], hosts: tuple[str, ...]) -> set[str]:
-    return set(aside) if 2 * len(aside) <= len(hosts) else set(hosts) - aside
+def _programs(code: int) -> tuple[str, ...]:
+    """Programs that the code of a fault event means."""
+    return (PROCESSES[code],) if code else _PROGRAMS
 
 
 def _promoted(by_name: dict[str, list[Event]], facts: Facts) -> str:
-    """Host that the first failover promoted, empty when none happened."""
-    signs = [
-        (event.t_us, event.host if name == "role-primary" else event.about)
-        for name in ("role-primary", "+promoted-slave", "+switch-master", "write-accepted")
-        for event in by_name[name]
-        if event.t_us >= 0
-    ]
-    return min(((t_us, host) for t_us, host in signs if host and host != facts.primary), default=(0, ""))[1]
+    """Host that the first failover promoted, empty when none happened.
+
+    It is the one that was announced first. Before any announcement it is the first one that showed a sign of being
+    primary.
+    """
+    for names in (("+switch-master",), ("role-primary", "+promoted-slave", "write-accepted")):
+        signs = [
+            (event.t_us, event.host if name == "role-primary" else event.about)
+            for name in names
+            for event in by_name[name]
+            if event.t_us >= 0
+        ]
+        signs = [(t_us, host) for t_us, host in signs if host and host != facts.primary]
+        if signs:
+            return min(signs)[1]
+    return ""
 
 
 def _measure_failover(run: RunMeasures, by_name: dict[str, list[Event]], facts: Facts, struck: _Struck) -> None:
@@ -319,7 +365,9 @@ def _measure_failover(run: RunMeasures, by_name: dict[str, list[Event]], facts: 
     elections = [event.t_us for event in seen("+elected-leader", facts.primary)]
     if elections:
         found["elected"] = _winning_election(elections, found)
-    _cut_off(run, seen("+odown", facts.primary) + seen("-odown", facts.primary))
+    gone = struck.at(run.horizon_us, "sentinel")
+    words = seen("+odown", facts.primary) + seen("-odown", facts.primary)
+    _cut_off(run, [event for event in words if event.host not in gone])
 
 
 def _first_by_host(events: list[Event]) -> dict[str, int]:
@@ -336,14 +384,17 @@ def _put_first(found: dict[str, int], name: str, events: list[Event]) -> None:
 
 
 def _put_switches(found: dict[str, int], switched: dict[str, int], facts: Facts, struck: _Struck) -> None:
-    """First and last switch, the last one only when every sentinel that was in touch at the first has switched."""
+    """First and last switch, the last one only when every sentinel that could switch has.
+
+    Those could that were in touch at the first one, and were not struck before their own.
+    """
     if not switched:
         return
     first = min(switched.values())
-    in_touch = set(facts.sentinels) - struck.at(first, "sentinel")
     found["switch_first"] = first
-    if in_touch <= switched.keys():
-        found["switch_last"] = max(switched[host] for host in in_touch)
+    waiting = set(facts.sentinels) - switched.keys() - struck.from_on(first, "sentinel")
+    if not waiting:
+        found["switch_last"] = max(switched[host] for host in switched.keys() - struck.at(first, "sentinel"))
 
 
 def _winning_election(elections: list[int], found: dict[str, int]) -> int:
@@ -354,7 +405,7 @@ def _winning_election(elections: list[int], found: dict[str, int]) -> int:
 
 
 def _cut_off(run: RunMeasures, odowns: list[Event]) -> None:
-    """Note what was under way at the horizon: a sentinel's last word was +odown, and milestones are missing."""
+    """Note what was under way at the horizon: a living sentinel's last word was +odown, and milestones are missing."""
     last_word = {event.host: event.event for event in sorted(odowns, key=lambda event: event.t_us)}
     if "+odown" in last_word.values():
         for name in MILESTONES[3:8]:
@@ -382,6 +433,7 @@ def _measure_branches(run: RunMeasures, by_name: dict[str, list[Event]], facts: 
     run.branches["lost_election"] = _lost_election(run, by_name, facts)
     run.branches["needless_failover"] = any(_needless(path, facts.primary, struck) for path in paths)
     run.branches["second_failover"] = any(len(path) > 1 for path in paths)
+    run.branches["tilt"] = any(event.t_us >= 0 for event in by_name["+tilt"])
 
 
 def _configurations(switches: list[Event], facts: Facts) -> dict[str, list[tuple[int, str]]]:

@@ -71,8 +71,25 @@ class RealRuns:
 
     traces: list[Trace]
 
-    def measure(self, scenario: Scenario, runs: int, seed: int, voice: Voice, server: str | None = None) -> None:
-        """Run the scenario on real servers and fill `traces`."""
+    def measure(
+        self, scenario: Scenario, runs: int, seed: int, voice: Voice, server: str | None = None, make_up: bool = False
+    ) -> None:
+        """Run the scenario on real servers and fill `traces`.
+
+        With `make_up` each stalled run is made up for by one more, which may stall as well, until as many again were
+        made as were asked for. Stalled ones are kept.
+        """
+        self._measure(scenario, runs, seed, voice, server)
+        while make_up and (missing := self._missing(runs)):
+            voice.say(f"{missing} stalled run{'s' * (missing > 1)} to be made up for")
+            self._measure(scenario, missing, seed, voice, server)
+
+    def _missing(self, runs: int) -> int:
+        """Usable runs that are missing and may still be made."""
+        usable = sum(not trace.stalled for trace in self.traces)
+        return min(runs - usable, 2 * runs - len(self.traces))
+
+    def _measure(self, scenario: Scenario, runs: int, seed: int, voice: Voice, server: str | None) -> None:
         from reference_node.lab import replay, servers
 
         chosen = servers.choose(server)
@@ -81,6 +98,7 @@ class RealRuns:
         voice.say(f"replaying {runs} runs on {chosen.flavour} {chosen.version}, {at_once} at once: "
                   f"about {seconds / 60:.0f} min")  # fmt: skip
         with voice.progress("replaying") as progress:
-            for trace in replay.iter_replay(scenario, runs, seed, server, progress=progress):
+            first = 1 + max((trace.run for trace in self.traces), default=-1)
+            for trace in replay.iter_replay(scenario, runs, seed, server, progress=progress, first=first):
                 self.traces.append(trace)
                 self.traces.sort(key=lambda each: each.run)

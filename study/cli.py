@@ -80,11 +80,17 @@ def _replay(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scenario", metavar="SCENARIO|FOLDER", nargs="+", help="scenario files, names or folders")
+    parser.add_argument(
+        "scenario", metavar="SCENARIO|FOLDER", nargs="+",
+        help="scenario files, names or folders; a folder with a matrix.toml means that matrix",
+    )  # fmt: skip
     _runs(parser)
     _engine(parser)
     parser.add_argument("--real", type=whole_number(1, 1000), default=5, help="real runs (default %(default)s)")
     parser.add_argument("--stored", action="store_true", help="use stored real runs of the same scenario")
+    parser.add_argument(
+        "--conditional", action="store_true", help="also predict each real run from the phases that it tells"
+    )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML too")
     _server(parser)
 
@@ -97,6 +103,14 @@ def _check(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _conform(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "log", metavar="LOG", type=Path, nargs="+",
+        help="logs of the sentinels (and servers) of one run; a sentinel.conf among them tells settings",
+    )  # fmt: skip
+    parser.add_argument("--same-clock", action="store_true", help="all stamps come from one clock: compare them too")
+
+
 VERBS = {
     "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", run=verbs.scenarios),
     "simulate": Verb("predict: run a scenario in virtual time", f"hastudy simulate {VANISH} --runs 200",
@@ -107,7 +121,8 @@ VERBS = {
                     _compare, verbs.compare),
     "tune": Verb("find the best down-after-milliseconds", f"hastudy tune {VANISH} --objective outage_p95"),
     "check": Verb("explore all states of the election of three sentinels", "hastudy check", _check, verbs.check),
-    "conform": Verb("walk real Sentinel logs through the model", "hastudy conform sentinel.log"),
+    "conform": Verb("walk real Sentinel logs through the model",
+                    "hastudy conform tests/data/logs/redis-6.2.14-crashes/*", _conform, verbs.conform),
     "lint": Verb("find faults in configuration files", "hastudy lint redis.conf sentinel.conf"),
     "review": Verb("write one page for an architecture review", f"hastudy review {VANISH} --out review.html"),
     "servers": Verb("list the real servers found, and what this machine allows", "hastudy servers",

@@ -45,7 +45,8 @@ class Shelf:
         self.cell, self._folder = cell, folder
         self._traces = stored.runs(cell.scenario, folder)
         path = stored.logs_path(cell.scenario, folder)
-        self._logs = list(stored.logs(path)) if path.exists() else []
+        kept = stored.logs(path) if path.exists() else ()
+        self._logs = [entry for entry in kept if entry["program"] in LOGGED]
         self._next = 1 + max((trace.run for trace in self._traces), default=-1)
         self._tried = 0
 
@@ -65,7 +66,7 @@ class Shelf:
         self._logs += logs
         stored.write_runs(self.cell.scenario, self._traces, self._folder)
         order = sorted(self._logs, key=lambda entry: (entry["run"], entry["host"], entry["program"]))
-        stored.write_logs(stored.logs_path(self.cell.scenario, self._folder), order)
+        stored.write_logs(self.cell.scenario, order, self._folder)
 
 
 def collect(
@@ -115,15 +116,14 @@ def _collect_once(shelves: dict[str, Shelf], found: dict[str, Server], logs: Pat
     if not tasks:
         return
     voice.say(f"{len(tasks)} runs to make, {parallel} at once")
-    begin, done = time.monotonic(), 0
+    begin = time.monotonic()
 
     def on_error(task: Task, error: HastudyError) -> None:
         voice.say(f"{task.scenario['name']} run {task.run} could not be made: {error}")
 
-    for task, trace in replay.iter_tasks(tasks, parallel, on_error=on_error):
+    for done, (task, trace) in enumerate(replay.iter_tasks(tasks, parallel, on_error=on_error), start=1):
         shelf = shelves[trace.digest]
         shelf.put(trace, list(_read_logs(Path(task.keep_logs or ""), task.run)))
-        done += 1
         left_s = (time.monotonic() - begin) / done * (len(tasks) - done)
         state = f"stalled: {trace.stall_reason}" if trace.stalled else "usable"
         voice.say(f"{done}/{len(tasks)} {shelf.cell.name} run {task.run} {state}; about {left_s / 60:.0f} min left")

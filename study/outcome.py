@@ -11,7 +11,7 @@ from model.errors import EnvironmentLacks
 from model.measures import Facts, RunMeasures, measure, summarise
 from model.scenario import Scenario
 from model.trace import Trace
-from study import arms, folders, tables
+from study import arms, folders, stored, tables
 from study.arms import RealRuns, Voice
 from study.exits import ExitCode
 
@@ -41,6 +41,8 @@ class Outcome:
     sim, real : Arm or None
     comparison : dict or None
         Its JSON; None when one arm is missing.
+    conditional : dict or None
+        JSON of the predictions of the single real runs, where they were asked for.
     lacks : EnvironmentLacks or None
         Why real runs are missing.
     interrupted : bool
@@ -50,6 +52,7 @@ class Outcome:
     sim: Arm | None
     real: Arm | None
     comparison: dict[str, Any] | None = None
+    conditional: dict[str, Any] | None = None
     lacks: EnvironmentLacks | None = None
     interrupted: bool = False
 
@@ -68,6 +71,8 @@ class Outcome:
         blocks = [tables.summary_text(arm.summary) for arm in (self.sim, self.real) if arm]
         if self.comparison:
             blocks.append(tables.comparison_text(self.comparison, self.sim.summary, self.real.summary))
+        if self.conditional:
+            blocks.append(tables.conditional_text(self.conditional))
         return "\n\n".join(blocks)
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +85,8 @@ class Outcome:
             "real": self.real.summary if self.real else None,
             "comparison": self.comparison,
         }
+        if self.conditional:
+            data["conditional"] = self.conditional
         return {**data, "lacks": str(self.lacks)} if self.lacks else data
 
 
@@ -91,10 +98,9 @@ def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> O
     real = RealRuns([])
     try:
         if args.stored:
-            path, real.traces = folders.stored_runs(scenario)
-            voice.say(f"stored real runs: {path}")
+            real.traces = _stored_runs(scenario, voice)
         else:
-            real.measure(scenario, args.real, args.seed, voice, args.server)
+            real.measure(scenario, args.real, args.seed, voice, args.server, make_up=True)
     except EnvironmentLacks as error:
         outcome.lacks = error
     except KeyboardInterrupt:
@@ -103,5 +109,32 @@ def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> O
         from study.compare import compare_measures
 
         outcome.real = Arm.of(scenario, real.traces)
-        outcome.comparison = compare_measures(scenario, outcome.sim.runs, outcome.real.runs, args.seed).to_json()
+        wanted = 0 if args.stored else args.real
+        compared = compare_measures(scenario, outcome.sim.runs, outcome.real.runs, args.seed, wanted)
+        outcome.comparison = compared.to_json()
+        if args.conditional:
+            outcome.conditional = _predict_each(scenario, real.traces, args, voice)
     return outcome
+
+
+def _stored_runs(scenario: Scenario, voice: Voice) -> list[Trace]:
+    """Those of the regression run, else what else was stored."""
+    path, found = stored.path_of(scenario), stored.runs(scenario)
+    if not found:
+        path, found = folders.stored_runs(scenario)
+    voice.say(f"stored real runs: {path}")
+    return found
+
+
+def _predict_each(
+    scenario: Scenario, real: Sequence[Trace], args: argparse.Namespace, voice: Voice
+) -> dict[str, Any] | None:
+    """Predictions of the single real runs from their own phases; None when no run tells them."""
+    from study import conditional
+
+    if not any(conditional.can_be_conditioned(trace) for trace in real):
+        voice.say(f"{scenario.name}: no usable real run tells the phases of its sentinels")
+        return None
+    with voice.progress("predicting single runs") as progress:
+        hits = conditional.predict(scenario, real, seed=args.seed, engine=args.engine, progress=progress)
+    return conditional.to_json(conditional.summarise(hits), conditional.RUNS)

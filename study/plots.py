@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from model.measures import MILESTONES, Facts, RunMeasures
-from model.scenario import Scenario
+from model.scenario import PROCESSES, STRIKES_PROCESS, Scenario
 from model.trace import Event, Trace
 from study.tables import MEANING
 
@@ -128,7 +128,7 @@ def timeline(scenario: Scenario, sim: Arm | None, real: Arm | None) -> Figure:
     spans = spans_of(trace, lanes)
     columns = rows[0].subgridspec(1, len(spans), width_ratios=[weight(span, lanes) for span in spans], wspace=0.025)
     axes = [figure.add_subplot(columns[0, number]) for number in range(len(spans))]
-    lanes_panel(axes, spans, lanes, faults_of(trace, facts))
+    lanes_panel(axes, spans, lanes, faults_of(trace))
     arm = "One real run" if real else "One simulated run"
     figure.text(EDGE, 1 - 0.3 / figure.get_figheight(), scenario.question, fontsize=14, weight="bold", va="center")
     figure.text(
@@ -240,17 +240,14 @@ def _sentinel_marks(events: Iterable[Event], host: str) -> list[Mark]:
     return marks
 
 
-def faults_of(trace: Trace, facts: Facts) -> list[tuple[float, str, str, str]]:
+def faults_of(trace: Trace) -> list[tuple[float, str, str, str]]:
     """(time in s, host, program or ``all``, words) of each fault event."""
-    left = list(facts.faults)
     found = []
     for event in trace.events:
         if event.actor == "fault":
-            planned = next((fault for fault in left if fault[:2] == (event.event, event.host)), None)
-            if planned:
-                left.remove(planned)
-            process = planned[2] if planned else "all"
-            words = FAULT_WORDS[event.event] if process == "all" else f"{process} {FAULT_WORDS[event.event]}"
+            process = PROCESSES[event.code] if event.event in STRIKES_PROCESS else "all"
+            words = FAULT_WORDS.get(event.event, event.event)
+            words = words if process == "all" else f"{process} {words}"
             found.append((event.t_us / 1e6, event.host, process, words))
     return found
 

@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stored", action="store_true", help="use the real runs that the report has already")
     parser.add_argument("--server", help="which server, see `hastudy servers`")
     parser.add_argument("--quiet", action="store_true", help="no progress, no talk")
-    parser.set_defaults(engine="batch", jobs=None)
+    parser.set_defaults(engine="batch", jobs=None, conditional=False)
     return parser
 
 

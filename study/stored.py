@@ -4,7 +4,7 @@
 
 * ``NAME-DIGEST.ndjson.xz``: the traces, stalled ones too, in the schema of `model.trace`;
 * ``NAME-DIGEST.logs.xz``: the raw logs of its servers and sentinels, one JSON object a line with ``run``, ``host``,
-  ``program`` and ``text``;
+  ``program`` and ``text``; first the settings that all its sentinels were started with;
 
 and ``manifest.json`` says by which command, on what machine and with which servers they were made.
 """
@@ -19,6 +19,10 @@ from typing import Any
 
 from model.scenario import Scenario
 from model.trace import Trace, read_traces, write_traces
+from reference_node.lab.config import MASTER_NAME, REDIS_PORT
+
+SETTINGS = "settings"
+"""Stands for a program in the entry of an archive that has the settings."""
 
 FOLDER = Path(__file__).resolve().parents[1] / "reports" / "validity" / "runs"
 """Where the runs of the matrix are committed."""
@@ -56,10 +60,23 @@ def logs(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def write_logs(path: Path, entries: Iterable[dict[str, Any]]) -> None:
-    """Replace a file of logs."""
+def write_logs(scenario: Scenario, entries: Iterable[dict[str, Any]], folder: Path = FOLDER) -> None:
+    """Replace the logs of a scenario."""
+    path = logs_path(scenario, folder)
     fresh = path.with_name(f".{path.name}")
     with lzma.open(fresh, "wt", encoding="utf-8", preset=9) as file:
-        for entry in entries:
+        for entry in [_settings(scenario), *entries]:
             file.write(json.dumps(entry) + "\n")
     fresh.replace(path)
+
+
+def _settings(scenario: Scenario) -> dict[str, Any]:
+    """What the ``sentinel.conf`` of every host says."""
+    told = scenario.sentinel
+    lines = [
+        f"sentinel monitor {MASTER_NAME} {scenario.server.primary} {REDIS_PORT} {told.quorum}",
+        f"sentinel down-after-milliseconds {MASTER_NAME} {told.down_after_ms}",
+        f"sentinel failover-timeout {MASTER_NAME} {told.failover_timeout_ms}",
+        f"sentinel parallel-syncs {MASTER_NAME} {told.parallel_syncs}",
+    ]
+    return {"run": -1, "host": "", "program": SETTINGS, "text": "\n".join(lines)}

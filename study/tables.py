@@ -147,6 +147,121 @@ def branches_table(branches: Iterable[dict[str, Any]]) -> str:
     return _table(["course", "real", "sim", "95 % interval of the difference", ""], rows)
 
 
+def conditional_text(conditional: dict[str, Any]) -> str:
+    """How closely single real runs were predicted from their own phases."""
+    cells = [
+        [row["group"], row["milestone"], row["n"], _plain_ms(row["mean_ms"]), _plain_ms(row["sd_ms"]),
+         _plain_ms(row["measured_sd_ms"]), f"{row['coverage']['k']} of {row['coverage']['n']}",
+         _interval(row["coverage"])]
+        for row in conditional["rows"]
+    ]  # fmt: skip
+    head = ["single runs, predicted from their phases, ms", "milestone", "n", "mean error", "sd of errors",
+            "sd of measured", "in 5..95 %", "95 % interval"]  # fmt: skip
+    return _table(head, cells)
+
+
+def regression_text(regression: dict[str, Any]) -> str:
+    """A matrix: one line a cell, then classes, scores and totals."""
+    blocks = [cells_table(regression["cells"]), pooled_table(regression["pooled"])]
+    varied = [course for course in regression["courses"] if _varies(course)]
+    if varied:
+        blocks.append(pooled_courses_table(varied))
+    blocks.append(scores_table(regression["scores"]))
+    if regression["conditional"]:
+        blocks.append(conditional_text(regression["conditional"]))
+    blocks.append(_totals(regression))
+    return "\n\n".join(blocks)
+
+
+def cells_table(cells: Iterable[dict[str, Any]]) -> str:
+    """One line a cell, with the row that lies worst."""
+    lines = []
+    for cell in cells:
+        row = next((each["row"] for each in cell["rows"] if each["row"]["name"] == cell["worst"]), None)
+        coverage = cell["coverage"]
+        lines.append(
+            [cell["name"], f"{cell['real_runs']} of {cell['planned']}", cell["worst"] or "-",
+             _shift(row) if row else "-", _shift_interval(row) if row else "-", f"+-{cell['margin_ms'] / 1000:g}",
+             _seconds(row["area"].get("area_ms")) if row else "-", f"{coverage['k']}/{coverage['n']}", cell["verdict"]]
+        )  # fmt: skip
+    head = ["cell", "real runs", "worst row", "real - sim, s", "90 % interval", "margin", "area, s", "in 5..95 %",
+            "within margin?"]  # fmt: skip
+    return _table(head, lines)
+
+
+def pooled_table(rows: Iterable[dict[str, Any]]) -> str:
+    """Bias and 95 % quantile of each milestone in each class of faults."""
+    cells = [
+        [row["fault_class"], row["name"], row["cells"], row["n"], f"{row['bias_ms'] / 1000:+.3f}",
+         f"{row['low_ms'] / 1000:+.3f}..{row['high_ms'] / 1000:+.3f}", row["verdict"], _pooled_p95(row["p95"]),
+         row["p95"]["verdict"], f"+-{row['margin_ms'] / 1000:g}"]
+        for row in rows
+    ]  # fmt: skip
+    head = ["class, s", "milestone", "cells", "n", "bias", "90 % interval", "within margin?", "p95 difference",
+            "within margin? ", "margin"]  # fmt: skip
+    return _table(head, cells)
+
+
+def pooled_courses_table(courses: Iterable[dict[str, Any]]) -> str:
+    """Courses over all cells of a class."""
+    rows = [
+        [course["fault_class"], course["name"].replace("_", " "), f"{course['real']['k']} of {course['real']['n']}",
+         f"{course['real']['n'] * course['sim']['k'] / course['sim']['n']:.1f}", _interval(course["difference"]),
+         course["verdict"]]
+        for course in courses
+    ]  # fmt: skip
+    return _table(["class", "course", "real", "expected", "95 % interval of the difference", ""], rows)
+
+
+def scores_table(scores: Iterable[dict[str, Any]]) -> str:
+    """How well single values are predicted, against the best that delay + constant could do."""
+    rows = [
+        [score["name"], score["n"], f"{score['coverage']['k']} of {score['coverage']['n']}",
+         _interval(score["coverage"]), _plain_ms(score["crps_ms"]), _plain_ms(score["naive_ms"]),
+         "-" if score["skill"] is None else f"{score['skill']:.3f}", " ".join(map(str, score["pit_counts"]))]
+        for score in scores
+    ]  # fmt: skip
+    head = ["milestone, whole matrix", "n", "in 5..95 %", "95 % interval", "CRPS, ms", "naive, ms", "skill",
+            "PIT, tenths"]  # fmt: skip
+    return _table(head, rows)
+
+
+def _totals(regression: dict[str, Any]) -> str:
+    pooled = regression["pooled"]
+    bias = sum(row["verdict"] == "agrees" for row in pooled)
+    p95 = sum(row["p95"]["verdict"] == "agrees" for row in pooled)
+    disagree = sum("disagrees" in (row["verdict"], row["p95"]["verdict"]) for row in pooled)
+    reasons = [
+        f"  {cell['name']}: {cell['verdict']}, {cell['reason']}" for cell in regression["cells"] if _needs_reason(cell)
+    ]
+    return "\n".join(
+        [*reasons,
+         f"classes: bias within its margin in {bias} of {len(pooled)} rows, p95 in {p95}; {disagree} rows disagree",
+         f"verdict: {regression['verdict'].upper()} - {regression['reason']}"]
+    )  # fmt: skip
+
+
+def _needs_reason(cell: dict[str, Any]) -> bool:
+    return cell["verdict"] not in ("agrees", "no data")
+
+
+def _varies(course: dict[str, Any]) -> bool:
+    """True when not all runs of both arms took, or all left, a course."""
+    both = (course["real"], course["sim"])
+    return 0 < sum(arm["k"] for arm in both) < sum(arm["n"] for arm in both)
+
+
+def _pooled_p95(compared: dict[str, Any]) -> str:
+    if "note" in compared:
+        return compared["note"]
+    low, high = compared["low_ms"] / 1000, compared["high_ms"] / 1000
+    return f"{compared['difference_ms'] / 1000:+.3f} ({low:+.3f}..{high:+.3f})"
+
+
+def _plain_ms(value_ms: float | None) -> str:
+    return "-" if value_ms is None else f"{value_ms:.0f}"
+
+
 def check_text(found: dict[str, Any]) -> str:
     """What the explorer found."""
     bounds = f"up to {found['epochs']} epochs" + (", all may be late" if found["stalls"] else "")
@@ -172,7 +287,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _alignment(head: Sequence[str]) -> list[str]:
     """Words to the left, numbers to the right."""
-    words = {"", "95 % interval", "95 % interval of the difference"}
+    words = {"", "95 % interval", "95 % interval of the difference", "milestone", "worst row", "PIT, tenths"}
     return ["left" if index == 0 or name in words or name.startswith("within") else "right"
             for index, name in enumerate(head)]  # fmt: skip
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from model import scenario as scenarios_
-from model.errors import EnvironmentLacks
+from model.errors import EnvironmentLacks, UsageError
 from model.scenario import Scenario
-from study import arms, catalog, folders, tables
+from study import arms, catalog, folders, matrix, tables
 from study.arms import RealRuns, Voice
 from study.exits import ExitCode, worst
 from study.outcome import Arm, Outcome, compare_one
@@ -20,9 +21,10 @@ from study.outcome import Arm, Outcome, compare_one
 def scenarios(args: argparse.Namespace, voice: Voice) -> ExitCode:
     """List what comes with the kit."""
     found = [(path, scenarios_.load(path)) for path in catalog.files(catalog.folder())]
-    data = [{"name": each.name, "question": each.question, "file": str(path)} for path, each in found]
+    data = [{"name": each.name, "question": each.question, "claims": len(each.claim), "file": str(path)}
+            for path, each in found]  # fmt: skip
     width = max((len(each.name) for _, each in found), default=0)
-    text = "\n".join(f"{each.name:{width}}  {each.question}" for _, each in found)
+    text = "\n".join(f"{each.name:{width}}  {len(each.claim):2} claims  {each.question}" for _, each in found)
     _show(args, "scenarios", data, text)
     return ExitCode.OK
 
@@ -77,7 +79,10 @@ def replay(args: argparse.Namespace, voice: Voice) -> ExitCode:
 
 
 def compare(args: argparse.Namespace, voice: Voice) -> ExitCode:
-    """Predict, measure, compare."""
+    """Predict, measure, compare: scenarios one by one, or a whole matrix."""
+    matrices = [wanted for wanted in args.scenario if matrix.has_matrix(Path(wanted))]
+    if matrices:
+        return _compare_matrix(args, voice)
     paths = [path for wanted in args.scenario for path in catalog.find(wanted)]
     # All are read before the first one runs: a mistake in the last file shows at once.
     loaded = [_load(path, args, voice) for path in paths]
@@ -102,6 +107,43 @@ def compare(args: argparse.Namespace, voice: Voice) -> ExitCode:
     return worst([outcome.code for outcome in outcomes])
 
 
+def _compare_matrix(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Judge the cells of a pre-registered matrix."""
+    from study import junit, regression, stored
+
+    if len(args.scenario) > 1 or args.set:
+        raise UsageError(
+            f"{args.scenario[0]}: a matrix is compared alone and as it is registered\n\n"
+            "hint: name the files of its scenarios to compare some of them, or with --set"
+        )
+    cells = matrix.load(Path(args.scenario[0]))
+    if not cells:
+        raise UsageError(f"{args.scenario[0]}: the matrix has no cell\n\nhint: add a [[block]] to {matrix.FILE}")
+    folder = stored.FOLDER if args.stored else _collect(cells, args, voice)
+    runs_of = partial(stored.runs, folder=folder)
+    with voice.progress(f"comparing {len(cells)} cells") as progress:
+        found = regression.run(cells, runs_of, args.runs, args.seed, args.engine, args.jobs, progress)
+    data = {**found.to_json(), "sim_runs": args.runs, "seed": args.seed, "conditional": None}
+    if args.conditional:
+        with voice.progress("predicting single runs") as progress:
+            data["conditional"] = regression.predict_each(cells, runs_of, args.seed, args.engine, args.jobs, progress)
+    _show(args, "regression", data, tables.regression_text(data))
+    if args.junit:
+        junit.write_cells(args.junit, found.cells)
+    return found.code
+
+
+def _collect(cells: list[matrix.Cell], args: argparse.Namespace, voice: Voice) -> Path:
+    """Measure what is missing of all cells whose server is here; returns the folder of the runs."""
+    from reference_node.lab import replay
+    from study import collect
+
+    folder = (args.out or Path("runs") / "matrix") / "runs"
+    servers_ = collect.servers_by_family([args.server] if args.server else [])
+    collect.collect(cells, servers_, folder, replay.default_parallel(), voice)
+    return folder
+
+
 def check(args: argparse.Namespace, voice: Voice) -> ExitCode:
     """Explore the election."""
     from model.explorer import check_election
@@ -124,6 +166,22 @@ def check(args: argparse.Namespace, voice: Voice) -> ExitCode:
     if found.violation:
         return ExitCode.FINDING
     return ExitCode.OK if found.finished else ExitCode.UNDECIDED
+
+
+def conform(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Walk real logs."""
+    from study import conforming
+
+    archived = [path for path in args.log if conforming.is_archive(path)]
+    if archived:
+        if len(archived) < len(args.log):
+            raise UsageError("archives of stored runs and single logs\n\nhint: walk them one after the other")
+        archives = [conforming.check_archive(path, args.same_clock) for path in archived]
+        _show(args, "conform", conforming.archives_to_json(archives), conforming.archives_to_text(archives))
+        return ExitCode.FINDING if any(archive.refused for archive in archives) else ExitCode.OK
+    verdict = conforming.check(args.log, args.same_clock)
+    _show(args, "conform", conforming.to_json(verdict), conforming.to_text(verdict))
+    return ExitCode.OK if verdict.conforms else ExitCode.FINDING
 
 
 def _load(wanted: str | Path, args: argparse.Namespace, voice: Voice) -> Scenario:

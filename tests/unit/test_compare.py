@@ -173,5 +173,5 @@ def test_the_arms_names_play_no_part(scenario, make_trace):
 
 def test_facts_of_the_scenario(scenario, make_trace):
     facts = Facts.of(scenario)
-    assert (facts.primary, facts.quorum, facts.faults[0]) == ("host1", 2, ("vanish", "host1", "all"))
+    assert (facts.primary, facts.quorum, facts.sides) == ("host1", 2, ())
     assert measure(make_trace(), facts).branches["failover"]

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from model.measures import MILESTONES, PARTS, Facts, Window, cut, measure, proportion, statistics, summarise
+from model.scenario import PROCESSES, load, parse
 from model.trace import Event, Trace
 
 FACTS = Facts(
@@ -17,7 +18,6 @@ FACTS = Facts(
     registrars=("host1", "host2", "host3"),
     primary="host1",
     quorum=2,
-    faults=(("vanish", "host1", "all"), ("return", "host1", "all")),
 )
 
 
@@ -30,8 +30,8 @@ def sentinel(t_ms: int, host: str, event: str, about: str = "host1", code: int =
     return Event(t_ms * 1000, host, "sentinel", event, about, code=code)
 
 
-def fault(t_ms: int, event: str, host: str = "host1") -> Event:
-    return Event(t_ms * 1000, host, "fault", event)
+def fault(t_ms: int, event: str, host: str = "host1", program: str = "all", about: str = "", code: int = 0) -> Event:
+    return Event(t_ms * 1000, host, "fault", event, about, code=code or PROCESSES.index(program))
 
 
 def client(t_ms: int, host: str, outcome: str, age_ms: int) -> Event:
@@ -73,7 +73,7 @@ def test_a_cut_off_sentinel_does_not_count():
 
 @pytest.mark.parametrize("moved", [["host1"], ["host2", "host3"]])
 def test_the_larger_side_of_a_split_counts_whichever_side_was_moved(moved):
-    facts = replace(FACTS, faults=tuple(("partition", host, "all") for host in moved))
+    facts = replace(FACTS, sides=tuple((host, 1) for host in moved))
     trace = run_of(
         *(fault(0, "partition", host) for host in moved),
         sentinel(5, "host1", "+sdown", "host2"), sentinel(6, "host1", "+sdown"),
@@ -87,9 +87,117 @@ def test_the_larger_side_of_a_split_counts_whichever_side_was_moved(moved):
 
 
 def test_a_killed_redis_leaves_the_sentinel_of_its_host_counting():
-    facts = replace(FACTS, faults=(("crash", "host1", "redis"),))
-    trace = run_of(fault(0, "crash"), sentinel(5, "host1", "+sdown"), sentinel(7, "host2", "+sdown"))
-    assert measure(trace, facts).milestones == {"sdown_first": 5_000, "sdown_quorum": 7_000}
+    trace = run_of(
+        fault(0, "crash", program="redis"), sentinel(5, "host1", "+sdown"), sentinel(7, "host2", "+sdown")
+    )  # fmt: skip
+    assert measure(trace, FACTS).milestones == {"sdown_first": 5_000, "sdown_quorum": 7_000}
+
+
+def test_of_three_sides_the_largest_counts_and_of_equal_ones_the_one_that_stayed():
+    """Hosts 1 and 2 stay, 3 and 4 go aside together, 5 alone; then 2 goes too, and the other pair is the largest."""
+    hosts = tuple(f"host{number}" for number in range(1, 6))
+    sides = (("host3", 1), ("host4", 1), ("host5", 2), ("host2", 3))
+    facts = Facts(hosts, hosts, hosts, "host1", 2, sides)
+    trace = run_of(
+        *(fault(0, "partition", host) for host in ("host3", "host4", "host5")),
+        sentinel(5, "host3", "+sdown"), sentinel(6, "host5", "+sdown"), sentinel(7, "host2", "+sdown"),
+        fault(10, "partition", "host2"),
+        sentinel(15, "host1", "+sdown"), sentinel(16, "host4", "+sdown"),
+        fault(20, "heal", "host2"), sentinel(25, "host1", "+odown"),
+    )  # fmt: skip
+    assert measure(trace, facts).milestones == {"sdown_first": 7_000, "sdown_quorum": 16_000, "odown_first": 25_000}
+
+
+def test_a_host_whose_packets_are_all_lost_both_ways_is_out_of_touch_until_one_way_works_again():
+    lost = [fault(0, "drop", "host1", code=100), fault(0, "drop", "host2", about="host1", code=100)]
+    last = fault(10, "drop", "host3", about="host1", code=100)
+    heard = [sentinel(5, "host1", "+sdown", "host1"), sentinel(15, "host1", "+odown"), sentinel(16, "host2", "+odown")]
+    assert measure(run_of(*lost, last, *heard), FACTS).milestones == {"sdown_first": 5_000, "odown_first": 16_000}
+    again = fault(12, "deliver", "host2", about="host1")
+    found = measure(run_of(*lost, last, again, *heard), FACTS).milestones
+    assert found["odown_first"] == 15_000
+
+
+@pytest.mark.parametrize("kind", ["delay", "step", "drift", "slow-disk", "fail-saves", "busy", "failover"])
+def test_faults_that_only_slow_or_confuse_strike_nothing(kind):
+    trace = run_of(
+        fault(0, kind, code=1), sentinel(5, "host1", "+sdown"), sentinel(20, "host2", "+switch-master", "host2")
+    )
+    run = measure(trace, FACTS)
+    assert run.milestones["sdown_first"] == 5_000
+    assert run.branches["needless_failover"]
+
+
+def test_sides_come_from_the_scenario_in_order_of_time(request):
+    path = request.config.rootpath / "scenarios/partition/primary_cut_off.toml"
+    assert Facts.of(load(path)).sides == (("host1", 1),)
+    split = "".join(f'[[fault]]\nkind = "partition"\nhost = "{host}"\nat_ms = {at}\nside = {side}\n'
+                    for host, at, side in (("host3", 9, 2), ("host2", 0, 1)))  # fmt: skip
+    hosts = "".join(f'[[host]]\nname = "host{number}"\n' for number in (1, 2, 3))
+    scenario = parse(f'schema = 1\nname = "by_hand"\nquestion = "?"\nexpects = "!"\n{hosts}{split}')
+    assert Facts.of(scenario).sides == (("host2", 1), ("host3", 2))
+
+
+def test_a_promoted_server_that_dies_unannounced_is_a_failed_attempt():
+    """Host 2 is promoted and dies; a minute later host 3 is elected for, promoted and announced."""
+    trace = run_of(
+        fault(0, "vanish"), sentinel(9, "host2", "+odown"), sentinel(10, "host2", "+elected-leader"),
+        Event(11_000, "host2", "redis", "role-primary"), probe(12, "accepted", "host2"),
+        fault(13, "crash", "host2", "redis"), probe(14, "silent", "host2"),
+        sentinel(60, "host3", "+elected-leader"), Event(61_000, "host3", "redis", "role-primary"),
+        probe(62, "accepted", "host3"), sentinel(63, "host3", "+promoted-slave", "host3"),
+        sentinel(64, "host3", "+switch-master", "host3"), sentinel(65, "host2", "+switch-master", "host3"),
+    )  # fmt: skip
+    run = measure(trace, FACTS)
+    assert run.promoted == "host3"
+    assert run.milestones == {
+        "odown_first": 9_000, "elected": 60_000, "first_write": 62_000, "promoted": 63_000, "switch_first": 64_000,
+        "switch_last": 65_000,
+    }  # fmt: skip
+    assert not run.cut_off
+
+
+def test_a_promoted_server_that_dies_announced_was_the_first_failover():
+    trace = run_of(
+        fault(0, "vanish"), sentinel(10, "host2", "+elected-leader"), probe(12, "accepted", "host2"),
+        sentinel(13, "host2", "+switch-master", "host2"), sentinel(14, "host3", "+switch-master", "host2"),
+        fault(15, "crash", "host2", "redis"), sentinel(50, "host3", "+elected-leader", "host2"),
+        sentinel(60, "host3", "+switch-master", "host3"), sentinel(61, "host2", "+switch-master", "host3"),
+    )  # fmt: skip
+    run = measure(trace, FACTS)
+    assert (run.promoted, run.milestones["elected"], run.milestones["switch_last"]) == ("host2", 10_000, 14_000)
+    assert run.branches["second_failover"] and not run.branches["needless_failover"]
+
+
+def test_a_leader_that_dies_leaves_its_milestones_to_the_next_one_and_waits_for_nothing():
+    """Host 2 wins and dies at once. Host 3 wins later; nobody waits for the switch of a dead sentinel."""
+    trace = run_of(
+        fault(0, "vanish"), sentinel(9, "host2", "+odown"), sentinel(10, "host2", "+elected-leader"),
+        fault(11, "crash", "host2", "sentinel"),
+        sentinel(50, "host3", "+elected-leader"), sentinel(60, "host3", "+switch-master", "host2"),
+    )  # fmt: skip
+    run = measure(trace, FACTS)
+    assert run.milestones["elected"] == 50_000
+    assert (run.milestones["switch_first"], run.milestones["switch_last"]) == (60_000, 60_000)
+
+
+def test_the_word_of_a_sentinel_that_died_is_nothing_under_way():
+    trace = run_of(fault(0, "vanish"), sentinel(9, "host2", "+odown"), fault(11, "crash", "host2", "sentinel"))
+    assert not measure(trace, FACTS).cut_off
+
+
+def test_a_sentinel_struck_between_the_first_switch_and_its_own_is_not_waited_for():
+    trace = run_of(
+        fault(0, "crash", program="redis"), sentinel(20, "host2", "+switch-master", "host2"),
+        sentinel(21, "host3", "+switch-master", "host2"), fault(22, "crash", "host1", "sentinel"),
+    )  # fmt: skip
+    assert measure(trace, FACTS).milestones["switch_last"] == 21_000
+
+
+def test_tilt_is_a_course_when_it_comes_after_the_fault():
+    early, late = sentinel(-5, "host2", "+tilt", ""), sentinel(5, "host2", "+tilt", "")
+    assert not measure(run_of(early, fault(0, "step", "host2")), FACTS).branches["tilt"]
+    assert measure(run_of(fault(0, "step", "host2"), late), FACTS).branches["tilt"]
 
 
 def test_a_silent_sentinel_on_the_primarys_host_is_not_the_primary():
@@ -120,16 +228,15 @@ def test_a_second_failover_is_counted_and_leaves_the_first_ones_milestones_alone
 
 
 def test_a_failover_from_a_healthy_primary_is_needless():
-    facts = replace(FACTS, faults=(("vanish", "host3", "all"),))
     trace = run_of(fault(0, "vanish", "host3"), sentinel(20, "host2", "+switch-master", "host2"))
-    assert measure(trace, facts).branches["needless_failover"]
+    assert measure(trace, FACTS).branches["needless_failover"]
 
 
 def test_a_failover_from_the_struck_primary_is_not_needless(make_trace):
     branches = measure(make_trace(), FACTS).branches
     assert branches == {
         "failover": True, "lost_election": False, "needless_failover": False, "second_failover": False,
-        "demoted": True,
+        "demoted": True, "tilt": False,
     }  # fmt: skip
 
 
