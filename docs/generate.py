@@ -23,6 +23,7 @@ import model
 from model.records import Record
 from model.scenario import Scenario, Section, assumptions
 from model.trace import EVENTS
+from model.versions import DIFFERENCES, names_of_differences
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -121,7 +122,16 @@ def records() -> str:
     return "\n\n".join(parts)
 
 
-TABLES = {each.__name__: each for each in (settings, constants, keys, events, records)}
+def versions() -> str:
+    """Every family of servers: where its description comes from, and what it does its own way."""
+    rows = [
+        [f"`{family}`", each.source, each.kind, *(str(getattr(each, name)).lower() for name in names_of_differences())]
+        for family, each in DIFFERENCES.items()
+    ]
+    return _table(["family", "source", "kind", *(f"`{name}`" for name in names_of_differences())], rows)
+
+
+TABLES = {each.__name__: each for each in (settings, constants, keys, events, records, versions)}
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:

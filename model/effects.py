@@ -28,13 +28,13 @@ SEND, REPLY, CONNECT, CLOSE, SET_TIMER, CANCEL_TIMER, REPORT, BLOCK, KILL_CLIENT
 # Kinds of messages: from the driver
 LINK_OPEN, LINK_CLOSED = 1, 2
 # to a Redis server
-PING, INFO, PUBLISH, SUBSCRIBE, REPLICAOF, LOOKUP, STORE = 10, 11, 12, 13, 14, 15, 16
-# from a Redis server
+PING, INFO, PUBLISH, SUBSCRIBE, REPLICAOF, LOOKUP, STORE, SCRIPT_KILL = 10, 11, 12, 13, 14, 15, 16, 17
+# from a Redis server (OK_REPLY also stands for an error that the asker only counts: LOADING, BUSY)
 PONG, INFO_REPLY, PUBLISH_REPLY, HELLO, LOOKUP_REPLY, STORE_REPLY, OK_REPLY = 20, 21, 22, 23, 24, 25, 26
 # between sentinels (besides PING, PONG, PUBLISH, PUBLISH_REPLY)
 ASK, ASK_REPLY = 30, 31
 # between Redis servers
-HANDSHAKE, HANDSHAKE_REPLY, PSYNC, CONTINUE, FULL_RESYNC, REPLICATE = 40, 41, 42, 43, 44, 45
+HANDSHAKE, HANDSHAKE_REPLY, PSYNC, CONTINUE, FULL_RESYNC, REPLICATE, ACK, KEEP_ALIVE = 40, 41, 42, 43, 44, 45, 46, 47
 # SIP
 REGISTER, QUERY, RESPONSE = 50, 51, 52
 
@@ -102,10 +102,11 @@ MESSAGE = Record(
         number("replicas", "INFO: the primary's replicas in order, 4 bits each, 1 + number", 0, _ANY),
         number("epoch", "current epoch of the sender; epoch of a vote", 0, _ANY),
         number("config_epoch", "epoch of the configuration that `primary` belongs to", 0, _ANY),
-        number("sentinel", "1 + number of a sentinel: sender of a hello, candidate, or who got the vote", 0, MAX_HOSTS),
+        number("sentinel", "1 + number of a sentinel: sender of a hello, candidate, who got the vote; or of a replica: "
+               "sender of PSYNC, ACK", 0, MAX_HOSTS),
         flag("down", "the sentinel asked sees the primary down"),
     ],
-)
+)  # fmt: skip
 
 EFFECT = Record(
     "Effect",

@@ -1,8 +1,8 @@
 """A Redis Sentinel that watches one group: monitoring, election, failover.
 
-What it models: `sentinel.c` of Redis 7.0.15, read step by step; 6.2 to 8.0 and Valkey 7.2 to 9 differ only in the
-number of fsyncs of one configuration flush (a setting here) and in parts that are left out below. Sources in
-docstrings name its functions.
+What it models: `sentinel.c` of Redis 7.0.15, function by function; docstrings name the function. Compared line by line
+with 6.2.16, 7.2.6, 7.4.1 and 8.0-m01: as far as modelled here they differ only in the fsyncs of one rewrite of the
+configuration file (part of `flush_us`) and in master-reboot-down-after-period, which 6.2 does not have (0 here).
 
 Why the easy way ("detect after the delay, then elect") is wrong:
 
@@ -13,8 +13,9 @@ Why the easy way ("detect after the delay, then elect") is wrong:
 * one state of the failover a tick, and the promotion is seen only through INFO.
 
 One tick (`sentinelTimer`): clock check; then for the primary, each replica and each other sentinel: reconnect, send
-PING / INFO / hello as they are due, check subjectively down; for the primary also objectively down, start of a
-failover, one step of the failover, and asking the others.
+PING / INFO / hello as they are due, check subjectively down; for the primary, before the others, also objectively
+down, start of a failover, one step of the failover, and asking the others. Everything else happens between ticks, when
+an answer, a hello or a request arrives.
 
 Failover of the leader, one state a tick::
 
@@ -22,9 +23,19 @@ Failover of the leader, one state a tick::
               |             |           |              |    (exit by INFO of the promoted replica)
               +-------------+-----------+--------------+--> NONE   (aborts; next attempt after 2 x failover-timeout)
 
-Left out, for now: TILT's effect on acting beyond suspension, SCRIPT KILL, master-reboot-down-after-period, manual
-failover, several groups, restart of a sentinel, discovery of unknown sentinels and replicas (all are known at the
-start, as in steady state), scripts, hostnames.
+An operator's failover (`force_failover`) enters WAIT_START, too, and leaves it without a majority.
+
+Time. `now_us` is the *wall clock* of the host: it may jump forward and backward, and nothing here assumes that it
+grows. A gap between two ticks that is negative or above 2 s starts TILT: for 30 s everything is still sent, answered
+and stored, but no instance is judged and no failover begins or goes on. A rewrite of the configuration file (`_flush`)
+stops the process: later parts of the same handler see a later clock (`_now`), and what the handler sends leaves when
+it is over. What the file holds is all that a restart keeps: `FILE`.
+
+Left out: instants are not cut to whole ms; of equal counts of votes, and of replicas to be pointed to the new primary,
+the lower host number comes first (in Redis the order of a hash table); CLIENT SETNAME, AUTH and the parts of a
+transaction are not counted as commands of their own among the 100 that may be pending. Several groups (they would
+share the current epoch and the links between sentinels), scripts, hostnames, sentinels that change address or id, a
+file that cannot be written, SENTINEL SET / MONITOR / REMOVE.
 """
 
 from __future__ import annotations
@@ -34,8 +45,10 @@ from model.effects import (
     ABORT_NO_GOOD_SLAVE,
     ABORT_NOT_ELECTED,
     ABORT_SLAVE_TIMEOUT,
+    ALIVE,
     ASK,
     ASK_REPLY,
+    BUSY_REPLY,
     COMMANDS,
     CONFIG_UPDATE_FROM,
     CONVERT_TO_SLAVE,
@@ -47,6 +60,9 @@ from model.effects import (
     INFO,
     INFO_REPLY,
     LINK_CLOSED,
+    LINK_OPEN,
+    LOADING_REPLY,
+    MASTERDOWN_REPLY,
     MAX_HOSTS,
     NEW_EPOCH,
     ODOWN,
@@ -67,6 +83,7 @@ from model.effects import (
     RECONF_SENT_TIMEOUT,
     REPLICA,
     REPLICAOF,
+    SCRIPT_KILL,
     SDOWN,
     SDOWN_END,
     SELECTED_SLAVE,
@@ -110,6 +127,8 @@ MAX_DESYNC_MS = 1000
 """Bound of the random part of a failover's start time. SENTINEL_MAX_DESYNC. Kind: vendor default."""
 MAX_PENDING = 100
 """Unanswered commands of a link above which nothing periodic is queued. Kind: vendor default."""
+FIRST_TICK_US = 1_000
+"""From the start of the process to its first tick. server.c initServer. Kind: vendor default."""
 BASE_HZ = 10
 """The tick rate is drawn from 10..19 Hz at every tick. server.h CONFIG_DEFAULT_HZ. Kind: vendor default."""
 TICK_OVERHEAD_MIN_US, TICK_OVERHEAD_SPREAD_US = 200, 1_000
@@ -117,8 +136,9 @@ TICK_OVERHEAD_MIN_US, TICK_OVERHEAD_SPREAD_US = 200, 1_000
 
 # States of a failover.
 NONE, WAIT_START, SELECT, SEND_NO_ONE, WAIT_PROMOTION, RECONF, UPDATE_CONFIG = range(7)
-# Progress of a replica that is pointed to the new primary.
-RECONF_NOT, RECONF_IS_SENT, RECONF_IS_INPROG, RECONF_IS_DONE = range(4)
+# Progress of a replica that is pointed to the new primary: flags, as a replica given up (DONE) may be sent to again.
+RECONF_NOT, RECONF_IS_SENT, RECONF_IS_INPROG, RECONF_IS_DONE = 0, 1, 2, 4
+_RECONF_UNDER_WAY = RECONF_IS_SENT | RECONF_IS_INPROG
 
 TICK = 0
 """The only timer."""
@@ -147,6 +167,9 @@ WATCH = Record(
         instant("publish_us", "last accepted hello (last_pub_time)"),
         flag("s_down", "subjectively down"),
         instant("s_down_us", "when it became so, 0 = never"),
+        flag("kill_sent", "SCRIPT KILL was sent since it is down"),
+        flag("rebooted", "a primary with a new run id that has not answered PONG yet (SRI_MASTER_REBOOT)"),
+        instant("rebooted_us", "when the new run id was seen"),
     ],
 )
 
@@ -165,7 +188,7 @@ SERVER = Record(
         number("priority", "its priority for promotion", 0, 1000),
         number("offset", "its replication offset", 0, FAR_FUTURE_US),
         number("run_rank", "rank of its run id, 0 = not known", 0, FAR_FUTURE_US),
-        number("reconf", "RECONF_NOT .. RECONF_IS_DONE", 0, 3),
+        number("reconf", "RECONF_NOT, or flags RECONF_IS_SENT .. RECONF_IS_DONE", 0, 7),
         instant("reconf_us", "when REPLICAOF was sent to it in this failover"),
     ],
 )
@@ -182,6 +205,19 @@ PEER = Record(
     ],
 )
 
+FILE = Record(
+    "SentinelFile",
+    "What a sentinel's configuration file holds: all that it knows after a restart.",
+    [
+        number("current_epoch", "current epoch", 0, 1 << 30),
+        number("config_epoch", "epoch of the configuration", 0, 1 << 30),
+        number("leader_epoch", "epoch of the last vote; for whom it was is not kept", 0, 1 << 30),
+        number("primary", "number of the primary; of the promoted one as soon as its promotion was seen", 0, MAX_HOSTS),
+        number("knows_server", "1 for each known server, by host number", 0, 1, count=MAX_HOSTS),
+        number("knows_peer", "1 for each known sentinel, by host number", 0, 1, count=MAX_HOSTS),
+    ],
+)
+
 SENTINEL = Record(
     "Sentinel",
     "A sentinel and its view of the group.",
@@ -191,6 +227,7 @@ SENTINEL = Record(
         number("quorum", "sentinels that must agree", 1, MAX_HOSTS),
         duration("down_after_us", "down-after-milliseconds"),
         duration("failover_timeout_us", "failover-timeout"),
+        duration("reboot_down_after_us", "master-reboot-down-after-period (7.0 on), 0 = off"),
         number("parallel_syncs", "replicas pointed to the new primary at once", 1, MAX_HOSTS),
         duration("flush_us", "one rewrite of the configuration file"),
         nested("stream", "its random numbers", draws.STREAM),
@@ -205,11 +242,13 @@ SENTINEL = Record(
         number("leader", "1 + number of the sentinel that this one voted for, 0 = none", 0, MAX_HOSTS),
         number("leader_epoch", "epoch of that vote", 0, 1 << 30),
         flag("in_progress", "a failover of ours is in progress"),
+        flag("forced", "an operator asked for it: it needs no majority"),
         number("state", "its state, NONE .. UPDATE_CONFIG", 0, 6),
         number("failover_epoch", "its epoch", 0, 1 << 30),
-        instant("start_us", "its start, random part included; opens the next attempt after 2 x failover-timeout"),
+        instant("start_us", "its start, or of the last vote for another, random part included; 0 = none yet"),
         instant("state_us", "when its state changed"),
         number("promoted", "1 + number of the chosen replica, 0 = none", 0, MAX_HOSTS),
+        nested("file", "its configuration file", FILE),
         nested("server", "the Redis servers, by host number", SERVER, MAX_HOSTS),
         nested("peer", "the other sentinels, by host number", PEER, MAX_HOSTS),
     ],
@@ -223,14 +262,16 @@ def on_timer(node, now_us, which, out):
     """One tick (sentinelTimer)."""
     node.busy_us = 0
     _check_tilt(node, now_us, out)
-    _handle_server(node, now_us, node.primary, out)
-    primary = node.primary
+    _visit_server(node, now_us, node.primary, out)
+    if node.tilt == 0:
+        check_objectively_down(node, now_us, out)
+        act_on_primary(node, now_us, out)
     for number_ in range(node.hosts):
-        if number_ != primary and node.server[number_].watch.known == 1:
-            _handle_server(node, now_us, number_, out)
+        if _follows(node, number_):
+            _visit_server(node, _now(node, now_us), number_, out)
     for number_ in range(node.hosts):
         if node.peer[number_].watch.known == 1:
-            _handle_peer(node, now_us, number_, out)
+            _visit_peer(node, _now(node, now_us), number_, out)
     if node.state == UPDATE_CONFIG:
         switch_to_promoted(node, now_us, out)
     hz = BASE_HZ + draws.below(node.stream, BASE_HZ)
@@ -250,48 +291,134 @@ def on_message(node, now_us, source, message, out):
     elif kind == ASK:
         on_ask(node, now_us, source, message, out)
     elif source < _PEER_LINKS:
-        _on_server_message(node, now_us, source // 2, source % 2, message, out)
+        _on_server_message(node, now_us, source, message, out)
     elif kind == ASK_REPLY:
-        node.peer[(source - _PEER_LINKS) // 2].watch.pending -= 1
-        on_ask_reply(node.peer[(source - _PEER_LINKS) // 2], now_us, message)
+        peer = node.peer[(source - _PEER_LINKS) // 2]
+        peer.watch.pending -= 1
+        on_ask_reply(peer, now_us, message)
     else:
-        _on_answer(node.peer[(source - _PEER_LINKS) // 2].watch, now_us, COMMANDS, kind)
+        _on_answer(node.peer[(source - _PEER_LINKS) // 2].watch, now_us, source, message, out)
 
 
-def _on_server_message(node, now_us, number_, channel, message, out):
-    server = node.server[number_]
-    if message.kind == HELLO:
+def force_failover(node, now_us, out):
+    """SENTINEL FAILOVER: begin a failover that needs no majority. True if it was accepted.
+
+    Refused while a failover is in progress and when no replica is good. It takes an epoch that nobody has voted for,
+    so two operators at two sentinels can take the same.
+    """
+    node.busy_us = 0
+    if node.in_progress == 1 or best_replica(node, now_us) == 0:
+        return False
+    start_failover(node, now_us, out)
+    node.forced = 1
+    return True
+
+
+def reset(node, now_us, out):
+    """SENTINEL RESET: forget all replicas and sentinels, and a failover in progress.
+
+    They are found again by INFO of the primary and by hellos, one rewrite of the file each; until the first of these
+    the file still knows them.
+    """
+    node.busy_us = 0
+    _renew_primary(node, now_us, node.primary, out)
+    for number_ in range(node.hosts):
+        peer = node.peer[number_]
+        if peer.watch.known == 1:
+            _close_connections(peer.watch, _PEER_LINKS + 2 * number_, out)
+        peer.watch.known = 0
+        if number_ != node.primary:
+            node.server[number_].watch.known = 0
+
+
+def boot(node, now_us, out):
+    """The process has started again: what its configuration file holds is known, the rest is forgotten."""
+    node.busy_us = 0
+    node.previous_us = now_us
+    node.tilt = 0
+    node.tilt_us = 0
+    node.current_epoch = node.file.current_epoch
+    node.config_epoch = node.file.config_epoch
+    node.leader_epoch = node.file.leader_epoch
+    node.primary = node.file.primary
+    node.failover_epoch = 0
+    _forget_failover(node)
+    for number_ in range(node.hosts):
+        create_server(node.server[number_], now_us)
+        node.server[number_].watch.known = node.file.knows_server[number_]
+        create_peer(node.peer[number_], now_us)
+        node.peer[number_].watch.known = node.file.knows_peer[number_]
+    node.server[node.primary].role = PRIMARY
+    set_timer(out, TICK, FIRST_TICK_US)
+
+
+def write_file(node):
+    """Write all that a restart keeps to the configuration file; at no cost of time (`_flush` has it)."""
+    node.file.current_epoch = node.current_epoch
+    node.file.config_epoch = node.config_epoch
+    node.file.leader_epoch = node.leader_epoch
+    node.file.primary = current_primary(node)
+    for number_ in range(node.hosts):
+        node.file.knows_server[number_] = node.server[number_].watch.known
+        node.file.knows_peer[number_] = node.peer[number_].watch.known
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _on_server_message(node, now_us, source, message, out):
+    server = node.server[source // 2]
+    kind = message.kind
+    if kind == HELLO:
         server.watch.heard_us = now_us
         if message.sentinel != node.me + 1:
             on_hello(node, now_us, message, out)
-    elif message.kind == INFO_REPLY:
+    elif kind == INFO_REPLY:
         server.watch.pending -= 1
-        on_info(node, now_us, number_, message, out)
+        if message.code == 0:
+            on_info(node, now_us, source // 2, message, out)
+    elif kind == LINK_OPEN and source % 2 == PUBSUB:
+        # Stands for the confirmation of SUBSCRIBE, which comes a round trip later and counts as a sign of life.
+        server.watch.heard_us = now_us
     else:
-        _on_answer(server.watch, now_us, channel, message.kind)
+        _on_answer(server.watch, now_us, source, message, out)
 
 
-def _on_answer(watch, now_us, channel, kind):
+def _on_answer(watch, now_us, link, message, out):
     """Answers that change only the link: PONG, PUBLISH_REPLY, OK_REPLY; and the loss of a connection."""
+    kind = message.kind
     if kind == LINK_CLOSED:
-        _drop(watch, channel)
+        _drop(watch, link % 2)
     elif kind == PONG:
-        watch.pending -= 1
-        watch.avail_us = now_us
-        watch.ping_us = 0
-        watch.pong_us = now_us
+        _on_pong(watch, now_us, link, message.code, out)
     elif kind == PUBLISH_REPLY:
         watch.pending -= 1
-        watch.publish_us = now_us
+        if message.code == 0:
+            watch.publish_us = now_us
     elif kind == OK_REPLY:
         watch.pending -= 1
+
+
+def _on_pong(watch, now_us, link, code, out):
+    """sentinelPingReplyCallback: any answer keeps the link, only some are a sign of life."""
+    watch.pending -= 1
+    watch.pong_us = now_us
+    if code in (ALIVE, LOADING_REPLY, MASTERDOWN_REPLY):
+        watch.avail_us = now_us
+        watch.ping_us = 0
+        if code == ALIVE:
+            watch.rebooted = 0
+    elif code == BUSY_REPLY and watch.s_down == 1 and watch.kill_sent == 0:
+        send(out, link, SCRIPT_KILL)
+        watch.pending += 1
+        watch.kill_sent = 1
 
 
 # --- monitoring: links and periodic commands -------------------------------------------------------------------------
 
 
 def _check_tilt(node, now_us, out):
-    """sentinelCheckTiltCondition."""
+    """sentinelCheckTiltCondition: every gap starts the 30 s anew."""
     if node.previous_us > 0:
         gap_us = now_us - node.previous_us
         if gap_us < 0 or gap_us > TILT_TRIGGER_US:
@@ -301,35 +428,19 @@ def _check_tilt(node, now_us, out):
     node.previous_us = now_us
 
 
-def _handle_server(node, now_us, number_, out):
-    """sentinelHandleRedisInstance for the primary or a replica."""
-    server = node.server[number_]
-    watch = server.watch
+def _visit_server(node, now_us, number_, out):
+    """sentinelHandleRedisInstance for the primary or a replica, as far as both have it in common."""
+    watch = node.server[number_].watch
     _reconnect_server(node, watch, now_us, number_, out)
     _send_periodic(node, now_us, number_, out)
-    if _still_tilted(node, now_us, out):
+    if _is_tilted(node, now_us, out):
         return
-    _check_link(node, watch, now_us, 2 * number_, out)
-    is_primary = number_ == node.primary
-    stale_role = (
-        is_primary and server.role == REPLICA and now_us - server.role_us > node.down_after_us + 2 * INFO_PERIOD_US
-    )
-    _check_subjectively_down(node, watch, now_us, number_, 0, stale_role, out)
-    if is_primary:
-        check_objectively_down(node, now_us, out)
-        act_on_primary(node, now_us, out)
+    is_down = _silence_us(watch, now_us) > node.down_after_us or _is_no_primary(node, now_us, number_)
+    _cut_silent(node, watch, now_us, 2 * number_, out)
+    _mark(watch, now_us, number_, 0, is_down, out)
 
 
-def act_on_primary(node, now_us, out):
-    """The acting half of a tick: start a failover if one may start, take it one step on, ask the others."""
-    if may_start_failover(node, now_us):
-        start_failover(node, now_us, out)
-        ask_others(node, now_us, True, out)
-    step_failover(node, now_us, out)
-    ask_others(node, now_us, False, out)
-
-
-def _handle_peer(node, now_us, number_, out):
+def _visit_peer(node, now_us, number_, out):
     """sentinelHandleRedisInstance for another sentinel."""
     watch = node.peer[number_].watch
     link = _PEER_LINKS + 2 * number_
@@ -340,13 +451,15 @@ def _handle_peer(node, now_us, number_, out):
     if watch.connected == 1 and watch.pending < MAX_PENDING:
         _ping_if_due(node, watch, now_us, link, out)
         _hello_if_due(node, watch, now_us, link, out)
-    if _still_tilted(node, now_us, out):
+    if _is_tilted(node, now_us, out):
         return
-    _check_link(node, watch, now_us, link, out)
-    _check_subjectively_down(node, watch, now_us, number_, 1, False, out)
+    is_down = _silence_us(watch, now_us) > node.down_after_us
+    _cut_silent(node, watch, now_us, link, out)
+    _mark(watch, now_us, number_, 1, is_down, out)
 
 
-def _still_tilted(node, now_us, out):
+def _is_tilted(node, now_us, out):
+    """True while TILT lasts; the first instance visited after 30 s ends it, in the middle of a tick."""
     if node.tilt == 1 and now_us - node.tilt_us >= TILT_PERIOD_US:
         node.tilt = 0
         report(out, TILT_END, 0, now_us, 0)
@@ -359,8 +472,7 @@ def _reconnect_server(node, watch, now_us, number_, out):
         return
     watch.reconnect_us = now_us
     link = 2 * number_
-    if watch.cc == 0:
-        _open_commands(watch, now_us, link, number_, out)
+    _open_commands(watch, now_us, link, number_, out)
     if watch.pc == 0:
         connect(out, link + PUBSUB, number_)
         watch.pc = 1
@@ -386,6 +498,16 @@ def _drop(watch, channel):
     else:
         watch.pc = 0
     watch.connected = 0
+
+
+def _close_connections(watch, link, out):
+    """Close what is open of a link."""
+    if watch.cc == 1:
+        close(out, link)
+        _drop(watch, COMMANDS)
+    if watch.pc == 1:
+        close(out, link + PUBSUB)
+        _drop(watch, PUBSUB)
 
 
 def _send_ping(watch, now_us, link, out):
@@ -420,6 +542,7 @@ def _ping_if_due(node, watch, now_us, link, out):
 
 
 def _hello_if_due(node, watch, now_us, link, out):
+    """sentinelSendHello, two seconds after the last one that was accepted."""
     if now_us - watch.publish_us > PUBLISH_PERIOD_US:
         hello = send(out, link, PUBLISH)
         hello.sentinel = node.me + 1
@@ -444,14 +567,33 @@ def _force_hello(node):
 
 
 def _make_hello_due(watch):
-    watch.publish_us = max(0, watch.publish_us - PUBLISH_PERIOD_US - 1_000)
+    if watch.publish_us >= PUBLISH_PERIOD_US + 1_000:
+        watch.publish_us -= PUBLISH_PERIOD_US + 1_000
 
 
 # --- monitoring: down states -----------------------------------------------------------------------------------------
 
 
-def _check_link(node, watch, now_us, link, out):
-    """First half of sentinelCheckSubjectivelyDown: cut connections that are old and silent."""
+def _silence_us(watch, now_us):
+    """For how long an instance has owed an answer (sentinelCheckSubjectivelyDown)."""
+    if watch.ping_us != 0:
+        return now_us - watch.ping_us
+    if watch.connected == 0:
+        return now_us - watch.avail_us
+    return 0
+
+
+def _is_no_primary(node, now_us, number_):
+    """The server is configured as primary but says it is none, or it restarted and still loads."""
+    server = node.server[number_]
+    if server.watch.rebooted == 1 and now_us - server.watch.rebooted_us > node.reboot_down_after_us:
+        return True
+    limit_us = node.down_after_us + 2 * INFO_PERIOD_US
+    return number_ == node.primary and server.role == REPLICA and now_us - server.role_us > limit_us
+
+
+def _cut_silent(node, watch, now_us, link, out):
+    """Cut connections that are old and silent (sentinelCheckSubjectivelyDown)."""
     half_us = node.down_after_us // 2
     if (
         watch.cc == 1
@@ -467,25 +609,20 @@ def _check_link(node, watch, now_us, link, out):
         _drop(watch, PUBSUB)
 
 
-def _check_subjectively_down(node, watch, now_us, number_, is_sentinel, stale_role, out):
-    """Second half of sentinelCheckSubjectivelyDown."""
-    elapsed_us = 0
-    if watch.ping_us != 0:
-        elapsed_us = now_us - watch.ping_us
-    elif watch.connected == 0:
-        elapsed_us = now_us - watch.avail_us
-    if elapsed_us > node.down_after_us or stale_role:
-        if watch.s_down == 0:
-            watch.s_down = 1
-            watch.s_down_us = now_us
-            report(out, SDOWN, number_ + 1, now_us, is_sentinel)
-    elif watch.s_down == 1:
+def _mark(watch, now_us, number_, is_sentinel, is_down, out):
+    """Set or clear "subjectively down"; when that began stays known afterwards."""
+    if is_down and watch.s_down == 0:
+        watch.s_down = 1
+        watch.s_down_us = now_us
+        report(out, SDOWN, number_ + 1, now_us, is_sentinel)
+    elif not is_down and watch.s_down == 1:
         watch.s_down = 0
+        watch.kill_sent = 0
         report(out, SDOWN_END, number_ + 1, now_us, is_sentinel)
 
 
 def check_objectively_down(node, now_us, out):
-    """sentinelCheckObjectivelyDown."""
+    """sentinelCheckObjectivelyDown: what others said up to 5 s ago counts, whatever its order."""
     down = False
     if node.server[node.primary].watch.s_down == 1:
         agreeing = 1
@@ -500,13 +637,22 @@ def check_objectively_down(node, now_us, out):
         report(out, ODOWN_END, node.primary + 1, now_us, 0)
 
 
+def act_on_primary(node, now_us, out):
+    """The acting half of a tick: start a failover if one may start, take it one step on, ask the others."""
+    if may_start_failover(node, now_us):
+        start_failover(node, now_us, out)
+        ask_others(node, now_us, True, out)
+    step_failover(node, now_us, out)
+    ask_others(node, now_us, False, out)
+
+
 def ask_others(node, now_us, forced, out):
-    """sentinelAskMasterStateToOtherSentinels."""
+    """sentinelAskMasterStateToOtherSentinels. Only answers are timed: who does not answer is asked at every tick."""
     for number_ in range(node.hosts):
         peer = node.peer[number_]
         if peer.watch.known == 0:
             continue
-        age_us = now_us - peer.answer_us
+        age_us = _since(node, now_us, peer.answer_us)
         if age_us > 5 * ASK_PERIOD_US:
             peer.down = 0
             peer.leader = 0
@@ -522,7 +668,10 @@ def ask_others(node, now_us, forced, out):
 
 
 def on_ask(node, now_us, source, message, out):
-    """SENTINEL is-master-down-by-addr: say whether the primary is down, and vote if asked to."""
+    """SENTINEL is-master-down-by-addr: say whether the primary is down, and vote if asked to.
+
+    A vote needs nothing but the same primary: neither is it down for this sentinel, nor does TILT matter.
+    """
     same = message.primary == node.primary + 1
     answer_down = 1 if same and node.tilt == 0 and node.server[node.primary].watch.s_down == 1 else 0
     leader = 0
@@ -553,7 +702,7 @@ def may_start_failover(node, now_us):
     """sentinelStartFailoverIfNeeded: objectively down, none in progress, the last one long enough ago."""
     if node.o_down == 0 or node.in_progress == 1:
         return False
-    return now_us - node.start_us >= 2 * node.failover_timeout_us
+    return node.start_us == 0 or now_us - node.start_us >= 2 * node.failover_timeout_us
 
 
 def start_failover(node, now_us, out):
@@ -564,8 +713,12 @@ def start_failover(node, now_us, out):
     node.failover_epoch = node.current_epoch
     _tell(node, now_us, NEW_EPOCH, 0, node.current_epoch, out)
     _tell(node, now_us, TRY_FAILOVER, node.primary + 1, 0, out)
-    node.start_us = now_us + draws.below(node.stream, MAX_DESYNC_MS) * 1000
+    node.start_us = _jittered(node, now_us)
     node.state_us = now_us
+
+
+def _jittered(node, now_us):
+    return _now(node, now_us) + draws.below(node.stream, MAX_DESYNC_MS) * 1000
 
 
 def vote(node, now_us, epoch, candidate, out):
@@ -578,7 +731,7 @@ def vote(node, now_us, epoch, candidate, out):
         _flush(node, out)
         _tell(node, now_us, VOTE_FOR_LEADER, candidate, node.leader_epoch, out)
         if candidate != node.me + 1:
-            node.start_us = now_us + draws.below(node.stream, MAX_DESYNC_MS) * 1000
+            node.start_us = _jittered(node, now_us)
 
 
 def _adopt_epoch(node, now_us, epoch, out):
@@ -590,8 +743,9 @@ def _adopt_epoch(node, now_us, epoch, out):
 def elected(node, now_us, out):
     """sentinelGetLeader for the failover epoch: 1 + number of the winner, 0 = none.
 
-    Votes of peers count when their epoch is the *current* epoch, the own vote when its epoch is the *failover* epoch:
-    that difference is Redis's, and a known flaw (redis issue 11571).
+    All sentinels ever seen count as voters, dead or not. Votes of peers count when their epoch is the *current* epoch,
+    the own vote when its epoch is the *failover* epoch: that difference is Redis's, and a known flaw (redis issue
+    11571).
     """
     winner = 0
     most = 0
@@ -637,31 +791,39 @@ def step_failover(node, now_us, out):
     elif node.state == SEND_NO_ONE:
         _send_no_one(node, now_us, out)
     elif node.state == WAIT_PROMOTION:
-        if now_us - node.state_us > node.failover_timeout_us:
-            _abort(node, now_us, ABORT_SLAVE_TIMEOUT, out)
+        _abort_if_late(node, now_us, out)
     elif node.state == RECONF:
         _reconf_next(node, now_us, out)
+        _detect_end(node, now_us, out)
 
 
 def _enter(node, now_us, state):
     node.state = state
-    node.state_us = now_us
+    node.state_us = _now(node, now_us)
 
 
 def _abort(node, now_us, event, out):
     """sentinelAbortFailover."""
     _tell(node, now_us, event, node.primary + 1, 0, out)
     node.in_progress = 0
+    node.forced = 0
     node.promoted = 0
     _enter(node, now_us, NONE)
 
 
+def _abort_if_late(node, now_us, out):
+    """The promotion takes longer than failover-timeout, to be ordered or to be seen."""
+    if now_us - node.state_us > node.failover_timeout_us:
+        _abort(node, now_us, ABORT_SLAVE_TIMEOUT, out)
+
+
 def _wait_start(node, now_us, out):
     """sentinelFailoverWaitStart."""
-    if elected(node, now_us, out) == node.me + 1:
+    is_leader = elected(node, now_us, out) == node.me + 1
+    if is_leader or node.forced == 1:
         _tell(node, now_us, ELECTED_LEADER, node.primary + 1, node.failover_epoch, out)
         _enter(node, now_us, SELECT)
-    elif now_us - node.start_us > min(ELECTION_TIMEOUT_US, node.failover_timeout_us):
+    elif _since(node, now_us, node.start_us) > min(ELECTION_TIMEOUT_US, node.failover_timeout_us):
         _abort(node, now_us, ABORT_NOT_ELECTED, out)
 
 
@@ -677,26 +839,36 @@ def _select(node, now_us, out):
 
 
 def best_replica(node, now_us):
-    """sentinelSelectSlave: 1 + number of the replica to promote, 0 = none is eligible."""
-    primary = node.server[node.primary].watch
-    limit_us = 10 * node.down_after_us
-    info_limit_us = 3 * INFO_PERIOD_US
-    if primary.s_down == 1:
-        limit_us += now_us - primary.s_down_us
-        info_limit_us = 5 * PING_PERIOD_US
+    """sentinelSelectSlave: 1 + number of the replica to promote, 0 = none is good."""
     best = 0
     for number_ in range(node.hosts):
-        server = node.server[number_]
-        watch = server.watch
-        if number_ == node.primary or watch.known == 0 or watch.s_down == 1 or watch.connected == 0:
+        if not _follows(node, number_) or not _is_good(node, now_us, node.server[number_]):
             continue
-        if now_us - watch.avail_us > 5 * PING_PERIOD_US or now_us - server.info_us > info_limit_us:
-            continue
-        if server.priority == 0 or server.link_down_us > limit_us:
-            continue
-        if best == 0 or _is_better(server, node.server[best - 1]):
+        if best == 0 or _is_better(node.server[number_], node.server[best - 1]):
             best = number_ + 1
     return best
+
+
+def _is_good(node, now_us, server):
+    """A replica is up, answers, has been heard by INFO and has not been away from its primary for too long.
+
+    Whether it ever was in sync is not looked at: a link that never was up counts as down for -1 s (6.2.2 on). One that
+    says it is a primary is good as well.
+    """
+    primary = node.server[node.primary].watch
+    link_limit_us = 10 * node.down_after_us
+    info_limit_us = 3 * INFO_PERIOD_US
+    if primary.s_down == 1:
+        link_limit_us += now_us - primary.s_down_us
+        info_limit_us = 5 * PING_PERIOD_US
+    return (
+        server.watch.s_down == 0
+        and server.watch.connected == 1
+        and now_us - server.watch.avail_us <= 5 * PING_PERIOD_US
+        and server.priority != 0
+        and now_us - server.info_us <= info_limit_us
+        and server.link_down_us <= link_limit_us
+    )
 
 
 def _is_better(server, other):
@@ -712,12 +884,11 @@ def _is_better(server, other):
 
 def _send_no_one(node, now_us, out):
     """sentinelFailoverSendSlaveOfNoOne."""
-    watch = node.server[node.promoted - 1].watch
-    if watch.connected == 1:
+    if node.server[node.promoted - 1].watch.connected == 1:
         _send_replicaof(node, node.promoted - 1, 0, out)
         _enter(node, now_us, WAIT_PROMOTION)
-    elif now_us - node.state_us > node.failover_timeout_us:
-        _abort(node, now_us, ABORT_SLAVE_TIMEOUT, out)
+    else:
+        _abort_if_late(node, now_us, out)
 
 
 def _send_replicaof(node, number_, primary, out):
@@ -727,28 +898,31 @@ def _send_replicaof(node, number_, primary, out):
 
 
 def _reconf_next(node, now_us, out):
-    """sentinelFailoverReconfNextSlave, then sentinelFailoverDetectEnd."""
+    """sentinelFailoverReconfNextSlave: point replicas to the new primary, `parallel_syncs` at once.
+
+    Redis looks for one that makes no progress only while another could be begun: with parallel-syncs 1 it is not given
+    up before the failover times out.
+    """
     under_way = 0
     for number_ in range(node.hosts):
-        if _follows(node, number_) and node.server[number_].reconf in (RECONF_IS_SENT, RECONF_IS_INPROG):
+        if _follows(node, number_) and node.server[number_].reconf & _RECONF_UNDER_WAY != 0:
             under_way += 1
     for number_ in range(node.hosts):
         if under_way >= node.parallel_syncs:
             break
         server = node.server[number_]
-        if not _follows(node, number_) or number_ + 1 == node.promoted or server.reconf == RECONF_IS_DONE:
+        if not _follows(node, number_) or _is_reconfigured(node, number_):
             continue
-        if server.reconf == RECONF_IS_SENT and now_us - server.reconf_us > RECONF_TIMEOUT_US:
+        if server.reconf & RECONF_IS_SENT != 0 and now_us - server.reconf_us > RECONF_TIMEOUT_US:
+            # It counts as done from here on, and yet is sent REPLICAOF once more, now, as in Redis.
             _tell(node, now_us, RECONF_SENT_TIMEOUT, number_ + 1, 0, out)
             server.reconf = RECONF_IS_DONE
-        if server.reconf in (RECONF_IS_SENT, RECONF_IS_INPROG) or server.watch.connected == 0:
-            continue
-        _send_replicaof(node, number_, node.promoted, out)
-        server.reconf = RECONF_IS_SENT
-        server.reconf_us = now_us
-        _tell(node, now_us, RECONF_SENT, number_ + 1, 0, out)
-        under_way += 1
-    _detect_end(node, now_us, out)
+        if server.reconf & _RECONF_UNDER_WAY == 0 and server.watch.connected == 1:
+            _send_replicaof(node, number_, node.promoted, out)
+            server.reconf |= RECONF_IS_SENT
+            server.reconf_us = now_us
+            _tell(node, now_us, RECONF_SENT, number_ + 1, 0, out)
+            under_way += 1
 
 
 def _follows(node, number_):
@@ -756,15 +930,19 @@ def _follows(node, number_):
     return number_ != node.primary and node.server[number_].watch.known == 1
 
 
+def _is_reconfigured(node, number_):
+    """The replica is the promoted one, or is done with."""
+    return number_ + 1 == node.promoted or node.server[number_].reconf & RECONF_IS_DONE != 0
+
+
 def _detect_end(node, now_us, out):
-    """sentinelFailoverDetectEnd."""
+    """sentinelFailoverDetectEnd: there is none while the promoted server is down."""
     if node.promoted == 0 or node.server[node.promoted - 1].watch.s_down == 1:
         return
     left = 0
     for number_ in range(node.hosts):
-        server = node.server[number_]
-        done = number_ + 1 == node.promoted or server.reconf == RECONF_IS_DONE or server.watch.s_down == 1
-        if _follows(node, number_) and not done:
+        is_up = _follows(node, number_) and node.server[number_].watch.s_down == 0
+        if is_up and not _is_reconfigured(node, number_):
             left += 1
     timed_out = now_us - node.state_us > node.failover_timeout_us
     if timed_out:
@@ -779,11 +957,11 @@ def _detect_end(node, now_us, out):
 def _reconf_best_effort(node, now_us, out):
     for number_ in range(node.hosts):
         server = node.server[number_]
-        if not _follows(node, number_) or number_ + 1 == node.promoted or server.watch.connected == 0:
+        if not _follows(node, number_) or _is_reconfigured(node, number_) or server.reconf & RECONF_IS_SENT != 0:
             continue
-        if server.reconf not in (RECONF_IS_SENT, RECONF_IS_DONE):
+        if server.watch.connected == 1:
             _send_replicaof(node, number_, node.promoted, out)
-            server.reconf = RECONF_IS_SENT
+            server.reconf |= RECONF_IS_SENT
             _tell(node, now_us, RECONF_SENT_BEST_EFFORT, number_ + 1, 0, out)
 
 
@@ -791,62 +969,10 @@ def switch_to_promoted(node, now_us, out):
     """sentinelFailoverSwitchToPromotedSlave."""
     target = node.promoted - 1 if node.promoted != 0 else node.primary
     _tell(node, now_us, SWITCH_MASTER, target + 1, 0, out)
-    _reset(node, now_us, target, out)
+    _change_primary(node, now_us, target, out)
 
 
-def _reset(node, now_us, target, out):
-    """sentinelResetMasterAndChangeAddress: forget everything about the servers, the old primary becomes a replica.
-
-    The primary's object survives with its last reconnect and its last INFO; the replicas' objects are new.
-    """
-    kept_reconnect_us = node.server[node.primary].watch.reconnect_us
-    kept_info_us = node.server[node.primary].info_us
-    kept_publish_us = node.server[node.primary].watch.publish_us
-    for number_ in range(node.hosts):
-        watch = node.server[number_].watch
-        if watch.known == 0:
-            continue
-        if watch.cc == 1:
-            close(out, 2 * number_)
-        if watch.pc == 1:
-            close(out, 2 * number_ + PUBSUB)
-        create_server(node.server[number_], now_us)
-    node.primary = target
-    primary = node.server[target]
-    primary.role = PRIMARY
-    primary.info_us = kept_info_us
-    primary.watch.reconnect_us = kept_reconnect_us
-    primary.watch.publish_us = kept_publish_us
-    node.o_down = 0
-    node.in_progress = 0
-    node.state = NONE
-    node.state_us = 0
-    node.start_us = 0
-    node.promoted = 0
-    node.leader = 0
-    _flush(node, out)
-
-
-def boot(node, now_us, out):
-    """The process has started again: what its configuration file keeps is kept, the rest is forgotten.
-
-    Kept: address and epoch of the configuration, current epoch, epoch of the last vote, known instances.
-    """
-    node.previous_us = 0
-    node.tilt = 0
-    node.o_down = 0
-    node.leader = 0
-    node.in_progress = 0
-    node.state = NONE
-    node.start_us = 0
-    node.promoted = 0
-    for number_ in range(node.hosts):
-        if node.server[number_].watch.known == 1:
-            create_server(node.server[number_], now_us)
-        if node.peer[number_].watch.known == 1:
-            create_peer(node.peer[number_], now_us)
-    node.server[node.primary].role = PRIMARY
-    set_timer(out, TICK, 1000 // BASE_HZ * 1000)
+# --- instances come and go -------------------------------------------------------------------------------------------
 
 
 def create_peer(peer, now_us):
@@ -859,7 +985,7 @@ def create_peer(peer, now_us):
 
 
 def create_server(server, now_us):
-    """createSentinelRedisInstance for a server: it is down in `down_after` if it never answers."""
+    """createSentinelRedisInstance for a replica: it is down in `down_after` if it never answers."""
     _create_watch(server.watch, now_us)
     server.info_us = 0
     server.role = REPLICA
@@ -892,15 +1018,63 @@ def _create_watch(watch, now_us):
     watch.publish_us = now_us
     watch.s_down = 0
     watch.s_down_us = 0
+    watch.kill_sent = 0
+    watch.rebooted = 0
+    watch.rebooted_us = 0
+
+
+def _change_primary(node, now_us, target, out):
+    """sentinelResetMasterAndChangeAddress: all replicas are forgotten and found again, the old primary among them."""
+    _renew_primary(node, now_us, target, out)
+    for number_ in range(node.hosts):
+        if _follows(node, number_):
+            create_server(node.server[number_], _now(node, now_us))
+    _flush(node, out)
+
+
+def _renew_primary(node, now_us, target, out):
+    """sentinelResetMaster: hang up on all servers, forget what is known of the primary; from now on it is `target`.
+
+    Redis keeps the primary's object and changes its address, so three of its instants survive even a change.
+    """
+    for number_ in range(node.hosts):
+        if node.server[number_].watch.known == 1:
+            _close_connections(node.server[number_].watch, 2 * number_, out)
+    info_us = node.server[node.primary].info_us
+    reconnect_us = node.server[node.primary].watch.reconnect_us
+    publish_us = node.server[node.primary].watch.publish_us
+    node.primary = target
+    primary = node.server[target]
+    create_server(primary, _now(node, now_us))
+    primary.role = PRIMARY
+    primary.info_us = info_us
+    primary.watch.reconnect_us = reconnect_us
+    primary.watch.publish_us = publish_us
+    _forget_failover(node)
+
+
+def _forget_failover(node):
+    """No failover, no vote that could be repeated, none that bars the next attempt."""
+    node.o_down = 0
+    node.in_progress = 0
+    node.forced = 0
+    node.state = NONE
+    node.state_us = 0
+    node.start_us = 0
+    node.promoted = 0
+    node.leader = 0
 
 
 # --- what INFO and hellos bring --------------------------------------------------------------------------------------
 
 
 def on_info(node, now_us, number_, message, out):
-    """sentinelRefreshInstanceInfo."""
+    """sentinelRefreshInstanceInfo. What it says is always stored; what follows from it waits for the end of TILT."""
     server = node.server[number_]
-    _store_info(server, now_us, number_, message, out)
+    _note_run_id(node, now_us, number_, message.run_rank, out)
+    if number_ == node.primary:
+        _discover_replicas(node, now_us, message.replicas, out)
+    _store_info(server, _now(node, now_us), message)
     if node.tilt == 1 or number_ == node.primary:
         return
     if message.role == PRIMARY:
@@ -911,18 +1085,36 @@ def on_info(node, now_us, number_, message, out):
         return
     if server.names != node.primary + 1:
         _fix_if_astray(node, now_us, number_, out)
-    if server.reconf == RECONF_IS_SENT and node.promoted != 0 and server.names == node.promoted:
-        server.reconf = RECONF_IS_INPROG
+    if server.reconf & RECONF_IS_SENT != 0 and server.names == node.promoted:
+        server.reconf = server.reconf & RECONF_IS_DONE | RECONF_IS_INPROG
         _tell(node, now_us, RECONF_INPROG, number_ + 1, 0, out)
-    if server.reconf == RECONF_IS_INPROG and server.link_up == 1:
+    if server.reconf & RECONF_IS_INPROG != 0 and server.link_up == 1:
         server.reconf = RECONF_IS_DONE
         _tell(node, now_us, RECONF_DONE, number_ + 1, 0, out)
 
 
-def _store_info(server, now_us, number_, message, out):
-    if server.run_rank != 0 and server.run_rank != message.run_rank:
-        report(out, REBOOT, number_ + 1, now_us, 0)
-    server.run_rank = message.run_rank
+def _note_run_id(node, now_us, number_, run_rank, out):
+    """A new run id means a restart; a primary's starts the clock of master-reboot-down-after-period."""
+    server = node.server[number_]
+    if server.run_rank != 0 and server.run_rank != run_rank:
+        _tell(node, now_us, REBOOT, number_ + 1, 0, out)
+        if number_ == node.primary and node.reboot_down_after_us != 0:
+            server.watch.rebooted = 1
+            server.watch.rebooted_us = now_us
+    server.run_rank = run_rank
+
+
+def _discover_replicas(node, now_us, listed, out):
+    """Every replica that the primary names and that is not known yet costs one rewrite of the file."""
+    while listed != 0:
+        replica = node.server[(listed & 15) - 1]
+        if replica.watch.known == 0:
+            create_server(replica, _now(node, now_us))
+            _flush(node, out)
+        listed >>= 4
+
+
+def _store_info(server, now_us, message):
     server.link_down_us = message.down_s * 1_000_000
     if message.role == REPLICA:
         if server.names != message.primary:
@@ -985,7 +1177,15 @@ def _fix_if_astray(node, now_us, number_, out):
 
 
 def on_hello(node, now_us, message, out):
-    """sentinelProcessHelloMessage: a higher epoch is adopted, a strictly newer configuration too."""
+    """sentinelProcessHelloMessage: an unknown sender is added, a higher epoch adopted, a newer configuration too.
+
+    Newer means strictly newer: two configurations of one epoch never meet. A newer epoch of the same primary is not
+    written to the file before the next occasion.
+    """
+    sender = node.peer[message.sentinel - 1]
+    if sender.watch.known == 0:
+        create_peer(sender, now_us)
+        _flush(node, out)
     if message.epoch > node.current_epoch:
         _adopt_epoch(node, now_us, message.epoch, out)
     if node.config_epoch < message.config_epoch:
@@ -993,18 +1193,32 @@ def on_hello(node, now_us, message, out):
         if message.primary != node.primary + 1:
             _tell(node, now_us, CONFIG_UPDATE_FROM, message.sentinel, 0, out)
             _tell(node, now_us, SWITCH_MASTER, message.primary, 0, out)
-            _reset(node, now_us, message.primary - 1, out)
+            _change_primary(node, now_us, message.primary - 1, out)
 
 
 # --- small things ----------------------------------------------------------------------------------------------------
 
 
+def _now(node, now_us):
+    """What the clock shows by now: the handler began at `now_us` and has stood still in flushes since."""
+    return now_us + node.busy_us
+
+
+def _since(node, now_us, then_us):
+    return _now(node, now_us) - then_us
+
+
 def _tell(node, now_us, event, about, code, out):
-    """Report an event; the flushes of this handler have taken their time."""
-    report(out, event, about, now_us + node.busy_us, code)
+    """Report an event, at the instant that the clock shows by now."""
+    report(out, event, about, _now(node, now_us), code)
 
 
 def _flush(node, out):
-    """sentinelFlushConfig: the process stands still; what was queued leaves only after the handler."""
+    """sentinelFlushConfig: the process stands still; what was queued leaves only after the handler.
+
+    Called for: an epoch adopted, a vote, a promotion seen, another primary, a replica or a sentinel found. Not called
+    for: an epoch taken (its vote follows in the same tick), a newer configuration epoch of the same primary, RESET.
+    """
+    write_file(node)
     node.busy_us += node.flush_us
     block(out, node.flush_us)

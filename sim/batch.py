@@ -7,7 +7,7 @@ processes gives the same traces.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -27,9 +27,11 @@ CHUNK = 50
 _HEAP = np.dtype([("t_us", "i8"), ("order", "i8"), ("place", "i8")], align=True)
 
 
-def iter_batch(scenario: Scenario, seed: int, first: int, count: int) -> Iterator[Trace]:
+def iter_batch(
+    scenario: Scenario, seed: int, first: int, count: int, phases: Sequence[dict[str, Any]] | None = None
+) -> Iterator[Trace]:
     """Simulate runs `first` .. `first + count - 1` and yield their traces in order."""
-    engine = _Engine(scenario)
+    engine = _Engine(scenario, phases)
     for start in range(first, first + count, CHUNK):
         yield from engine.traces(seed, start, min(CHUNK, first + count - start))
 
@@ -52,9 +54,9 @@ def _compiled() -> Any:
 class _Engine:
     """Compiled state and buffers for one scenario."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, phases: Sequence[dict[str, Any]] | None) -> None:
         self._scenario = scenario
-        self._settings = to_numpy(SETTINGS, [settings_of(scenario)])
+        self._settings = to_numpy(SETTINGS, [settings_of(scenario, phases)])
         self._world = np.zeros(1, WORLD.dtype)
         self._heap = np.zeros(kernel.HEAP_LENGTH, _HEAP)
         self._rows = np.zeros(CHUNK * MAX_REPORTS, REPORT_ROW.dtype)

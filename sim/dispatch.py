@@ -12,11 +12,13 @@ from sim.state import (
     DELIVER,
     FAULT,
     NO_ROUTE,
+    RETRANSMIT,
+    SYN,
     TIMER,
     WRITE_CHECK,
-    park,
+    enqueue,
+    put,
     release,
-    schedule_again,
 )
 
 
@@ -29,19 +31,32 @@ def happen(world, place):
         faults.strike(world, event.actor)
     elif kind == WRITE_CHECK:
         prober.check(world, event.actor)
-    elif kind == NO_ROUTE:
-        if event.generation == world.connection[event.connection].generation:
-            network.on_no_route(world, event.connection, world.now_us)
+    elif kind == SYN or kind == NO_ROUTE or kind == RETRANSMIT:
+        _happen_to_connection(world, event)
     elif _is_valid(world, event):
         process = world.process[event.actor]
         if process.paused == 1:
-            park(world, place)
+            enqueue(world, process.held, place)
             return
         if process.busy_us > world.now_us:
-            schedule_again(world, place, process.busy_us)
+            put(world, place, process.busy_us)
             return
         processes.handle(world, event)
     release(world, place)
+
+
+def _happen_to_connection(world, event):
+    """What kernels do on their own; not for a life of the connection that is over, nor at an instant given up since."""
+    number = event.connection
+    connection = world.connection[number]
+    if event.generation != connection.generation:
+        return
+    if event.kind == SYN:
+        network.try_connect(world, number, world.now_us)
+    elif event.kind == NO_ROUTE:
+        network.on_no_route(world, number, world.now_us)
+    elif connection.retry_us[event.backwards] == event.t_us:
+        network.send_held(world, number, event.backwards, world.now_us)
 
 
 def _is_valid(world, event):

@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from model import draws, redis_server, registrar, sentinel
-from model.effects import CRASH, HEAL, MAX_HOSTS, PARTITION, PAUSE, RESTART, RESUME, RETURN, VANISH
-from sim import network, prober, processes
+from model.effects import (
+    BUSY,
+    CRASH,
+    DELAY,
+    DELIVER_PACKETS,
+    DRIFT,
+    DROP_PACKETS,
+    FAIL_SAVES,
+    FAST_DISK,
+    HEAL,
+    MANUAL_FAILOVER,
+    MAX_HOSTS,
+    MEND_SAVES,
+    PARTITION,
+    PAUSE,
+    RESTART,
+    RESUME,
+    RETURN,
+    SLOW_DISK,
+    STEP,
+    VANISH,
+)
+from sim import clocks, network, prober, processes, ways
 from sim.state import (
     CLIENT,
     INJECTOR,
@@ -13,8 +34,11 @@ from sim.state import (
     TIMER,
     TIMERS,
     actor,
+    dequeue,
+    enqueue,
     note,
-    schedule_again,
+    put,
+    release_all,
 )
 
 ALL_PROGRAMS = 4
@@ -29,47 +53,96 @@ NODE_BOOT_US = 1_500_000
 def strike(world, index):
     """Fault number `index` of the time line happens now."""
     fault = world.fault[index]
-    note(world, world.now_us, fault.host, INJECTOR, fault.report, 0, 0, 0)
-    if fault.report == VANISH:
-        world.attached[fault.host] = 0
-        world.cut_us[fault.host] = world.now_us
-    elif fault.report == PARTITION:
-        world.side[fault.host] = 1
-        world.cut_us[fault.host] = world.now_us
-    elif fault.report == RETURN:
-        world.attached[fault.host] = 1
-        _reach_again(world, fault.host)
-    elif fault.report == HEAL:
-        for host in range(world.hosts):
-            world.side[host] = 0
-            _reach_again(world, host)
-    else:
+    _take_snapshots(world)
+    _note(world, fault)
+    if fault.report == CRASH or fault.report == RESTART or fault.report == PAUSE or fault.report == RESUME:
         for program in range(CLIENT):
             if fault.program == program or fault.program == ALL_PROGRAMS:
-                _strike_program(world, actor(program, fault.host), fault.report)
+                _strike_program(world, fault, program)
+    elif fault.report == STEP:
+        clocks.step(world, fault.host, fault.amount_us)
+    elif fault.report == DRIFT:
+        clocks.drift(world, fault.host, fault.value)
+    elif fault.report == SLOW_DISK:
+        world.sentinel[fault.host].flush_us = fault.amount_us
+    elif fault.report == FAST_DISK:
+        world.sentinel[fault.host].flush_us = world.flush_us
+    elif fault.report == MANUAL_FAILOVER:
+        _force_failover(world, fault.host)
+    elif fault.report == FAIL_SAVES or fault.report == MEND_SAVES or fault.report == BUSY:
+        _trouble_redis(world, fault)
+    else:
+        _strike_network(world, fault)
     for host in range(world.hosts):
         prober.expect_change(world, host)
 
 
-def _reach_again(world, host):
-    if world.attached[host] == 1 and world.side[host] == 0:
-        world.cut_us[host] = 0
-    network.resume_connections(world, world.now_us)
+def _take_snapshots(world):
+    """Before the first fault, every server saves its dataset: `restart` with old data comes back with that."""
+    for host in range(world.hosts):
+        if world.snapshot_branch[host] == 0:
+            world.snapshot_branch[host] = world.redis[host].branch
+            world.snapshot_offset[host] = world.redis[host].offset
 
 
-def _strike_program(world, actor_, report):
+def _note(world, fault):
+    """The fault's line of the trace, as model.trace.EVENTS describes it for each kind."""
+    report = fault.report
+    detail_us = 0
+    code = fault.code
+    if report == DELAY or report == SLOW_DISK or report == BUSY:
+        detail_us = fault.amount_us
+    elif report == STEP:
+        detail_us = abs(fault.amount_us)
+        code = 1 if fault.amount_us < 0 else 0
+    elif report == DRIFT:
+        detail_us = 1 if fault.value < 0 else 0
+        code = abs(fault.value)
+    elif report == DROP_PACKETS:
+        code = fault.value
+    note(world, world.now_us, fault.host, INJECTOR, report, fault.to, detail_us, code)
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def _strike_network(world, fault):
+    host = fault.host
+    if fault.report == VANISH:
+        world.attached[host] = 0
+    elif fault.report == RETURN:
+        world.attached[host] = 1
+    elif fault.report == PARTITION:
+        world.side[host] = fault.value
+    elif fault.report == HEAL:
+        for each in range(world.hosts):
+            world.side[each] = 0
+    elif fault.report == DROP_PACKETS:
+        ways.drop(world, host, fault.to, fault.value)
+    elif fault.report == DELIVER_PACKETS:
+        ways.deliver(world, host, fault.to)
+    elif fault.report == DELAY:
+        ways.delay(world, host, fault.to, fault.amount_us, fault.jitter_us)
+    ways.notice_deaths(world)
+
+
+# --- programs --------------------------------------------------------------------------------------------------------
+
+
+def _strike_program(world, fault, program):
+    actor_ = actor(program, fault.host)
     process = world.process[actor_]
     if process.exists == 0:
         return
-    if report == CRASH:
+    if fault.report == CRASH:
         _crash(world, actor_)
-    elif report == RESTART and process.alive == 0:
-        _restart(world, actor_)
-    elif report == PAUSE:
-        process.paused = 1
-    elif report == RESUME:
+    elif fault.report == RESTART and process.alive == 0:
+        _restart(world, actor_, fault)
+    elif fault.report == PAUSE:
+        process.paused = process.alive
+    elif fault.report == RESUME and process.paused == 1:
         process.paused = 0
-        _wake(world, actor_)
+        _wake(world, process)
 
 
 def _crash(world, actor_):
@@ -77,42 +150,69 @@ def _crash(world, actor_):
     process.alive = 0
     process.paused = 0
     process.busy_us = 0
+    release_all(world, process.held)
     for which in range(TIMERS):
         process.generation[which] += 1
     network.reset_all(world, actor_, world.now_us)
 
 
-def _restart(world, actor_):
+def _restart(world, actor_, fault):
     """The program is started: from then on it is alive; its kernel accepts connections once it listens."""
     process = world.process[actor_]
     process.alive = 1
     host = actor_ % MAX_HOSTS
     program = actor_ // MAX_HOSTS
+    listens_us = clocks.wall_us(world, host) + BOOT_US
+    process.busy_us = world.now_us + BOOT_US
     world.out.n = 0
     if program == REDIS:
-        process.busy_us = world.now_us + BOOT_US
-        rank = 1 + draws.below(world.stream, 1 << 30)
-        redis_server.boot(world.redis[host], world.now_us + BOOT_US, rank, world.out)
+        _boot_redis(world, host, listens_us, fault)
     elif program == SENTINEL:
-        process.busy_us = world.now_us + BOOT_US
-        sentinel.boot(world.sentinel[host], world.now_us + BOOT_US, world.out)
+        sentinel.boot(world.sentinel[host], listens_us, world.out)
     else:
         process.busy_us = world.now_us + NODE_BOOT_US
         registrar.boot(world.registrar[host], world.first_primary, world.out)
     processes.carry_out(world, actor_)
 
 
-def _wake(world, actor_):
-    """What waited for a stopped program is handled now: messages in order, then its timers."""
-    for timers in range(2):
-        kept = 0
-        for index in range(world.n_parked):
-            place = world.parked[index]
-            event = world.event[place]
-            waits = event.t_us != 0 and event.actor == actor_
-            if waits and (event.kind == TIMER) == (timers == 1):
-                schedule_again(world, place, world.now_us)
-            else:
-                world.parked[kept] = place
-                kept += 1
-        world.n_parked = kept
+def _boot_redis(world, host, listens_us, fault):
+    server = world.redis[host]
+    rank = 1 + draws.below(world.stream, 1 << 30)
+    if fault.value == 1:
+        server.branch = world.snapshot_branch[host]
+        server.offset = world.snapshot_offset[host]
+    branch = server.branch
+    redis_server.boot(server, listens_us, rank, fault.value, fault.amount_us, world.out)
+    processes.follow_history(world, server, branch)
+
+
+def _wake(world, process):
+    """What waited for a stopped program is handled now: messages in order, then its timers, as an event loop does."""
+    timers = process.held.first
+    process.held.first = 0
+    while timers != 0:
+        place = timers - 1
+        timers = world.event[place].next
+        if world.event[place].kind == TIMER:
+            enqueue(world, process.held, place)
+        else:
+            put(world, place, world.now_us)
+    while process.held.first != 0:
+        put(world, dequeue(world, process.held), world.now_us)
+
+
+def _force_failover(world, host):
+    """A sentinel that is stopped does not get to read the order."""
+    process = world.process[actor(SENTINEL, host)]
+    if process.alive == 1 and process.paused == 0:
+        world.out.n = 0
+        sentinel.force_failover(world.sentinel[host], clocks.wall_us(world, host), world.out)
+        processes.carry_out(world, actor(SENTINEL, host))
+
+
+def _trouble_redis(world, fault):
+    if world.process[fault.host].alive == 1:
+        world.out.n = 0
+        now_us = clocks.wall_us(world, fault.host)
+        redis_server.on_fault(world.redis[fault.host], now_us, fault.report, fault.amount_us, world.out)
+        processes.carry_out(world, actor(REDIS, fault.host))

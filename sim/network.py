@@ -1,22 +1,30 @@
 """TCP and datagrams between the programs, as far as failover feels them.
 
-* A connection has a delay and keeps its order. A program that is gone answers a connect with a reset; one that is
-  stopped is connected to all the same, by its kernel.
-* A host that is cut off answers nothing. Data sent meanwhile is retransmitted after 0.2 s, 0.6 s, 1.4 s, ... (each
-  pause twice the last); a connect after 1, 2, 3, 4, 5, 7, 11, 19, ... s. So what arrives after a return arrives at the
-  next of these instants, not at once.
-* On one local network a cut-off host is given up by neighbour discovery after a while; from then on a connect fails
-  after about 3 s with "no route to host".
+* A connection keeps its order. A program that is gone answers a connect with a reset; one that is stopped is connected
+  to all the same, by its kernel.
+* A packet is lost at random, or always on a dead way (`sim.ways`): a cut needs no rules of its own. A connect is tried
+  again after 1, 2, 3, 4, 5, 7, 11, 19, ... s; data after 0.2, 0.4, 0.8, 1.6, ... s (multiples of a retransmission
+  time-out: 200 ms and a round trip). So what arrives after a return arrives at the next of these instants.
+* What is sent behind lost data waits with it, and tells the sender of the loss (fast recovery): unless it is lost, too,
+  the lost data is sent again a round trip and a quarter later.
+* A sender that hears nothing back, because only the way back is dead, sends nothing new from its first time-out on.
+* On one local network a neighbour that cannot be asked for its address, one way or the other, is given up after a
+  while; from then on a connect fails after about 3 s with "no route to host".
 
-Left out: congestion, window, loss other than by cuts, kernel limits on retransmission (minutes), FIN handshakes.
+Why the easy way, a lost packet comes 0.2 s later, is wrong: the pauses double, and everything on a connection waits
+for the first.
+
+Left out: congestion and windows, lost acknowledgements where the way back is not dead, tail loss probes before the
+time-out (on a long way with several packets under way), the spread of round trips in the time-out, lost queries of
+neighbour discovery, retransmitted SYN-ACKs and FINs, kernel limits on retransmission (minutes).
 """
 
 from __future__ import annotations
 
 from model.effects import LINK_CLOSED, LINK_OPEN, MAX_HOSTS, clear
+from sim import ways
 from sim.state import (
     CLIENT,
-    CLIENT_SIDE,
     CLOSED,
     CLOSING,
     CONNECTIONS,
@@ -28,17 +36,25 @@ from sim.state import (
     OPEN,
     OPENING,
     REDIS,
+    RETRANSMIT,
     SENTINEL,
+    SYN,
     actor,
-    park,
+    dequeue,
+    enqueue,
+    new_event,
+    place_of,
+    put,
     release,
+    release_all,
     schedule,
-    schedule_again,
-    take_back,
 )
 
-RTO_US = 201_000
-"""First retransmission time-out on a LAN: 200 ms minimum plus a little. tcp(7), Linux 6.18. Kind: measured."""
+RTO_US = 208_000
+"""Retransmission time-out on top of the round trip: 200 ms minimum of its spread, and timer ticks.
+
+Kind: measured (Linux 6.18, two namespaces, link address of the receiver made wrong: data was sent again 0.21, 0.42,
+0.86, 1.69, 3.35 and 6.71 s after the first time)."""
 MAX_RTO_US = 120_000_000
 """Longest pause between retransmissions (TCP_RTO_MAX). Kind: vendor default."""
 SYN_PERIOD_US = 1_024_000
@@ -51,58 +67,22 @@ PROBE_PERIOD_US = 1_024_000
 """Pause between two probes of neighbour discovery. Kind: measured."""
 
 
-def place_of(actor_):
-    """Host on whose network an actor is."""
-    if actor_ // MAX_HOSTS == CLIENT:
-        return CLIENT_SIDE
-    return actor_ % MAX_HOSTS
+def _way(world, number, backwards):
+    """The way that data on a connection takes, to the target or back."""
+    here = place_of(number // LINKS)
+    there = place_of(world.connection[number].target)
+    if backwards == 1:
+        return ways.way_between(world, there, here)
+    return ways.way_between(world, here, there)
 
 
-def is_path_up(world, a, b):
-    """True when packets get from host a to host b."""
-    if a == b:
-        return True
-    if a == CLIENT_SIDE:
-        return world.attached[b] == 1
-    if b == CLIENT_SIDE:
-        return world.attached[a] == 1
-    return world.attached[a] == 1 and world.attached[b] == 1 and world.side[a] == world.side[b]
+def _is_cut(world, number):
+    """True when packets get through between the ends in one direction at most."""
+    return _way(world, number, 0).dead_us != 0 or _way(world, number, 1).dead_us != 0
 
 
-def is_connection_up(world, number):
-    """True when packets get through between the ends of a connection."""
-    return is_path_up(world, place_of(number // LINKS), place_of(world.connection[number].target))
-
-
-def open_connection(world, number, target, now_us):
-    """The owner connects."""
-    connection = world.connection[number]
-    _renew(connection)
-    connection.state = OPENING
-    connection.target = target
-    if not is_connection_up(world, number):
-        connection.syn_us = now_us
-        _fail_without_route(world, number, now_us)
-    else:
-        _finish_handshake(world, number, now_us)
-
-
-def _finish_handshake(world, number, now_us):
-    """A SYN has got through at last: the target's kernel answers."""
-    connection = world.connection[number]
-    connection.syn_us = 0
-    answered_us = now_us + 2 * world.delay_us
-    connection.open_us = answered_us
-    listens = world.process[connection.target].alive == 1
-    _notify(world, number, answered_us, LINK_OPEN if listens else LINK_CLOSED)
-    if not listens:
-        connection.state = CLOSING
-
-
-def _renew(connection):
-    """The next life of a connection begins; what is under way of the last one is void."""
-    connection.generation += 1
-    blank(connection)
+def _round_trip_us(world, number):
+    return _way(world, number, 0).delay_us + _way(world, number, 1).delay_us
 
 
 def blank(connection):
@@ -111,22 +91,142 @@ def blank(connection):
     connection.open_us = 0
     connection.syn_us = 0
     connection.no_route = 0
-    connection.blocked_us[0] = 0
-    connection.blocked_us[1] = 0
-    connection.free_us[0] = 0
-    connection.free_us[1] = 0
+    for direction in range(2):
+        connection.free_us[direction] = 0
+        connection.unheard_us[direction] = 0
+        connection.blocked_us[direction] = 0
+        connection.retry_us[direction] = 0
+        connection.held[direction].first = 0
+
+
+# --- opening ---------------------------------------------------------------------------------------------------------
+
+
+def open_connection(world, number, target, now_us):
+    """The owner connects."""
+    end_life(world, number)
+    connection = world.connection[number]
+    connection.state = OPENING
+    connection.target = target
+    connection.syn_us = now_us
+    given_up_us = _given_up_us(world, number)
+    connection.no_route = 1 if given_up_us != 0 and now_us >= given_up_us else 0
+    try_connect(world, number, now_us)
+
+
+def try_connect(world, number, now_us):
+    """A SYN goes out (or a query for the neighbour, who must be known first): it is answered, or tried again later."""
+    if ways.loses(world, _way(world, number, 0)) or ways.loses(world, _way(world, number, 1)):
+        _plan_next_try(world, number, now_us)
+    else:
+        _finish_handshake(world, number, now_us)
+
+
+def _plan_next_try(world, number, now_us):
+    connection = world.connection[number]
+    if connection.no_route == 1:
+        next_us = now_us + PROBE_PERIOD_US
+        fails_us = connection.syn_us + NO_ROUTE_US
+    else:
+        next_us = next_syn_us(connection.syn_us, now_us + 1)
+        fails_us = _given_up_us(world, number)
+    if fails_us != 0 and fails_us <= next_us:
+        _schedule_own(world, number, max(fails_us, now_us), NO_ROUTE)
+    else:
+        _schedule_own(world, number, next_us, SYN)
+
+
+def on_no_route(world, number, now_us):
+    """A connect fails for want of a route, unless the way is back."""
+    connection = world.connection[number]
+    if _is_cut(world, number):
+        connection.syn_us = 0
+        connection.state = CLOSING
+        _notify(world, number, now_us, LINK_CLOSED)
+    elif connection.no_route == 1:
+        try_connect(world, number, now_us)
+    else:
+        _schedule_own(world, number, next_syn_us(connection.syn_us, now_us), SYN)
+
+
+def _given_up_us(world, number):
+    return ways.given_up_us(world, place_of(number // LINKS), place_of(world.connection[number].target))
+
+
+def _finish_handshake(world, number, now_us):
+    """A SYN has got through, and so will its answer: the target's kernel accepts or resets."""
+    connection = world.connection[number]
+    connection.syn_us = 0
+    there_us = now_us + ways.transit_us(world, _way(world, number, 0))
+    answered_us = there_us + ways.transit_us(world, _way(world, number, 1))
+    connection.open_us = answered_us
+    if world.process[connection.target].alive == 1:
+        _notify(world, number, answered_us, LINK_OPEN)
+        if connection.held[0].first != 0:
+            send_held(world, number, 0, answered_us)
+    else:
+        connection.state = CLOSING
+        _notify(world, number, answered_us, LINK_CLOSED)
 
 
 def _notify(world, number, t_us, kind):
     """The owner's kernel tells the owner something about the connection."""
     connection = world.connection[number]
-    event = schedule(world, t_us, DELIVER, number // LINKS)
-    event.connection = number
-    event.generation = connection.generation
+    event = _schedule_own(world, number, t_us, DELIVER)
     event.backwards = 1
     clear(event.message)
     event.message.kind = kind
     connection.free_us[1] = max(connection.free_us[1], t_us)
+
+
+def _schedule_own(world, number, t_us, kind):
+    """Something that concerns this life of a connection and its owner."""
+    event = schedule(world, t_us, kind, number // LINKS)
+    event.connection = number
+    event.generation = world.connection[number].generation
+    return event
+
+
+def next_syn_us(since_us, now_us):
+    """First retransmission at or after `now_us` of a SYN first sent at `since_us`."""
+    t_us = since_us
+    pause_us = SYN_PERIOD_US
+    sent = 0
+    while t_us < now_us:
+        t_us += pause_us
+        sent += 1
+        if sent > SYN_LINEAR:
+            pause_us *= 2
+    return t_us
+
+
+# --- closing ---------------------------------------------------------------------------------------------------------
+
+
+def end_life(world, number):
+    """The connection is closed and its next life may begin; what is under way or held up of this one is void."""
+    connection = world.connection[number]
+    connection.generation += 1
+    for direction in range(2):
+        release_all(world, connection.held[direction])
+    _purge(world, number, number // LINKS)
+    _purge(world, number, connection.target)
+    blank(connection)
+
+
+def _purge(world, number, actor_):
+    """A stopped program will not have to look at what is void."""
+    queue = world.process[actor_].held
+    kept = queue.first
+    queue.first = 0
+    while kept != 0:
+        place = kept - 1
+        event = world.event[place]
+        kept = event.next
+        if event.kind == DELIVER and event.connection == number:
+            release(world, place)
+        else:
+            enqueue(world, queue, place)
 
 
 def close_by_owner(world, number, now_us):
@@ -134,62 +234,22 @@ def close_by_owner(world, number, now_us):
     connection = world.connection[number]
     if connection.state == CLOSED:
         return
-    if number // LINKS // MAX_HOSTS == REDIS and connection.state == OPEN and is_connection_up(world, number):
-        event = schedule(world, now_us + world.delay_us, GONE, connection.target)
+    target = connection.target
+    if number // LINKS // MAX_HOSTS == REDIS and connection.state == OPEN and not _is_cut(world, number):
+        event = schedule(world, now_us + ways.transit_us(world, _way(world, number, 0)), GONE, target)
         event.connection = number
         event.generation = connection.generation
-    _renew(connection)
+    end_life(world, number)
 
 
 def close_by_target(world, number, now_us):
-    """The target closes: the owner hears it after all data that is under way."""
+    """The target closes what it has heard of: the owner hears it after all data that is under way."""
     connection = world.connection[number]
-    if connection.state == CLOSED or connection.state == CLOSING:
+    if connection.state == CLOSED or connection.state == CLOSING or connection.syn_us != 0:
         return
     connection.state = CLOSING
     event = send_data(world, number, 1, now_us)
     event.message.kind = LINK_CLOSED
-
-
-def carries(world, number, backwards):
-    """True when data may be sent: to the target until it closed, back to the owner only on an open connection."""
-    state = world.connection[number].state
-    return state == OPEN or (state == OPENING and backwards == 0)
-
-
-def send_data(world, number, backwards, now_us):
-    """Send on a connection; it waits where there is no path. Returns the event, for its message to be filled."""
-    connection = world.connection[number]
-    receiver = number // LINKS if backwards == 1 else connection.target
-    blocked = connection.syn_us != 0 or connection.blocked_us[backwards] != 0
-    if blocked or not is_connection_up(world, number):
-        if connection.blocked_us[backwards] == 0 and connection.syn_us == 0:
-            connection.blocked_us[backwards] = now_us
-        event = schedule(world, 0, DELIVER, receiver)
-        park(world, take_back(world))
-    else:
-        leaves_us = max(now_us, connection.open_us) if backwards == 0 else now_us
-        arrives_us = max(leaves_us + world.delay_us, connection.free_us[backwards])
-        connection.free_us[backwards] = arrives_us
-        event = schedule(world, arrives_us, DELIVER, receiver)
-    event.connection = number
-    event.generation = connection.generation
-    event.backwards = backwards
-    clear(event.message)
-    return event
-
-
-def send_datagram(world, number, backwards, now_us):
-    """Send a datagram; it is lost where there is no path. Returns the event, for its message to be filled."""
-    connection = world.connection[number]
-    receiver = number // LINKS if backwards == 1 else connection.target
-    event = schedule(world, now_us + world.delay_us, DATAGRAM, receiver)
-    event.connection = number
-    event.backwards = backwards
-    clear(event.message)
-    if not is_connection_up(world, number):
-        release(world, take_back(world))
-    return event
 
 
 def reset_all(world, actor_, now_us):
@@ -210,112 +270,130 @@ def kill_clients(world, actor_, spared, now_us):
             close_by_target(world, number, now_us)
 
 
-# --- cuts and returns ------------------------------------------------------------------------------------------------
+# --- data ------------------------------------------------------------------------------------------------------------
 
 
-def _fail_without_route(world, number, now_us):
-    """While neighbour discovery fails, or once it will have failed, a connect ends with an error."""
-    given_up_us = _given_up_us(world, number)
-    if given_up_us == 0:
-        return
+def carries(world, number, backwards):
+    """True when data may be sent: to the target until it closed, back to the owner only on an open connection."""
+    state = world.connection[number].state
+    return state == OPEN or (state == OPENING and backwards == 0)
+
+
+def send_data(world, number, backwards, now_us):
+    """Send on a connection. Returns the event, for its message to be filled."""
     connection = world.connection[number]
-    if now_us >= given_up_us:
-        connection.no_route = 1
-        fails_us = now_us + NO_ROUTE_US
-    else:
-        fails_us = given_up_us
-    event = schedule(world, fails_us, NO_ROUTE, number // LINKS)
+    place = new_event(world, DELIVER, number // LINKS if backwards == 1 else connection.target)
+    event = world.event[place]
     event.connection = number
     event.generation = connection.generation
-
-
-def _given_up_us(world, number):
-    """When the link address at the other end is (or was) given up, 0 = never."""
-    here = place_of(number // LINKS)
-    there = place_of(world.connection[number].target)
-    cut_us = max(world.cut_us[here], world.cut_us[there]) if here != CLIENT_SIDE else 0
-    return cut_us + world.neighbour_us if cut_us != 0 else 0
-
-
-def on_no_route(world, number, now_us):
-    """A connect has failed for want of a route, unless it got through meanwhile."""
-    connection = world.connection[number]
+    event.backwards = backwards
+    clear(event.message)
+    leaves_us = max(now_us, connection.open_us) if backwards == 0 else now_us
     if connection.syn_us != 0:
-        connection.syn_us = 0
-        connection.state = CLOSING
-        _notify(world, number, now_us, LINK_CLOSED)
+        enqueue(world, connection.held[backwards], place)
+    elif connection.retry_us[backwards] != 0:
+        enqueue(world, connection.held[backwards], place)
+        _hasten(world, number, backwards, leaves_us)
+    elif _gets_through(world, number, backwards, leaves_us):
+        put(world, place, _arrival_us(world, number, backwards, leaves_us))
+    else:
+        enqueue(world, connection.held[backwards], place)
+        _block(world, number, backwards, leaves_us)
+    return event
 
 
-def next_syn_us(since_us, now_us):
-    """First retransmission at or after `now_us` of a SYN first sent at `since_us`."""
-    t_us = since_us
-    pause_us = SYN_PERIOD_US
-    sent = 0
-    while t_us < now_us:
-        t_us += pause_us
-        sent += 1
-        if sent > SYN_LINEAR:
-            pause_us *= 2
-    return t_us
+def _gets_through(world, number, backwards, now_us):
+    """True when a segment that is sent now arrives, and may be sent at all."""
+    connection = world.connection[number]
+    if _way(world, number, 1 - backwards).dead_us == 0:
+        connection.unheard_us[backwards] = 0
+    elif connection.unheard_us[backwards] == 0:
+        connection.unheard_us[backwards] = now_us
+    elif now_us - connection.unheard_us[backwards] >= RTO_US + _round_trip_us(world, number):
+        return False
+    return not ways.loses(world, _way(world, number, backwards))
 
 
-def next_retransmission_us(since_us, now_us):
-    """First retransmission at or after `now_us` of data first sent at `since_us`."""
-    t_us = since_us
-    pause_us = RTO_US
+def _arrival_us(world, number, backwards, leaves_us):
+    """When a packet arrives that gets through: nothing overtakes."""
+    connection = world.connection[number]
+    arrives_us = leaves_us + ways.transit_us(world, _way(world, number, backwards))
+    connection.free_us[backwards] = max(connection.free_us[backwards], arrives_us)
+    return connection.free_us[backwards]
+
+
+def _block(world, number, backwards, now_us):
+    """Data is lost for the first time: from now on all that follows waits for its retransmission."""
+    connection = world.connection[number]
+    unheard_us = connection.unheard_us[backwards]
+    connection.blocked_us[backwards] = unheard_us if unheard_us != 0 else now_us
+    _plan_retransmission(world, number, backwards, now_us)
+
+
+def _plan_retransmission(world, number, backwards, now_us):
+    since_us = world.connection[number].blocked_us[backwards]
+    at_us = next_retransmission_us(since_us, now_us + 1, RTO_US + _round_trip_us(world, number))
+    _retransmit_at(world, number, backwards, at_us)
+
+
+def _retransmit_at(world, number, backwards, at_us):
+    world.connection[number].retry_us[backwards] = at_us
+    _schedule_own(world, number, at_us, RETRANSMIT).backwards = backwards
+
+
+def _hasten(world, number, backwards, now_us):
+    """Fast recovery (RACK): what follows a loss within the first time-out and arrives tells the sender of it."""
+    connection = world.connection[number]
+    round_trip_us = _round_trip_us(world, number)
+    if now_us - connection.blocked_us[backwards] >= RTO_US + round_trip_us or _is_cut(world, number):
+        return
+    at_us = now_us + round_trip_us + round_trip_us // 4
+    if at_us < connection.retry_us[backwards] and not ways.loses(world, _way(world, number, backwards)):
+        _retransmit_at(world, number, backwards, at_us)
+
+
+def next_retransmission_us(since_us, now_us, timeout_us):
+    """First retransmission at or after `now_us` of data first sent at `since_us`.
+
+    The first is a tail loss probe, and does not double the pause: the instants do double.
+    """
+    t_us = since_us + timeout_us
+    pause_us = timeout_us
     while t_us < now_us:
         t_us += pause_us
         pause_us = min(2 * pause_us, MAX_RTO_US)
     return t_us
 
 
-def resume_connections(world, now_us):
-    """Some path is up again: connects and data go on at their next retransmission."""
-    for number in range(CONNECTIONS):
-        connection = world.connection[number]
-        if connection.state == CLOSED or not is_connection_up(world, number):
-            continue
-        if connection.syn_us != 0:
-            _resume_connect(world, number, now_us)
-        for direction in range(2):
-            if connection.blocked_us[direction] != 0:
-                at_us = next_retransmission_us(connection.blocked_us[direction], now_us)
-                connection.blocked_us[direction] = 0
-                connection.free_us[direction] = max(connection.free_us[direction], at_us + world.delay_us)
-    _resume_parked(world, now_us)
-
-
-def _resume_connect(world, number, now_us):
+def send_held(world, number, backwards, now_us):
+    """Send what was held up, in one packet. More can only be sent when it is acknowledged."""
     connection = world.connection[number]
-    if connection.no_route == 1:
-        probes = (now_us - connection.syn_us + PROBE_PERIOD_US - 1) // PROBE_PERIOD_US
-        _finish_handshake(world, number, connection.syn_us + probes * PROBE_PERIOD_US)
+    if _is_cut(world, number) or ways.loses(world, _way(world, number, backwards)):
+        if connection.retry_us[backwards] == 0:
+            connection.blocked_us[backwards] = now_us
+        _plan_retransmission(world, number, backwards, now_us)
+        return
+    connection.retry_us[backwards] = 0
+    connection.unheard_us[backwards] = 0
+    arrives_us = _arrival_us(world, number, backwards, now_us)
+    while connection.held[backwards].first != 0:
+        put(world, dequeue(world, connection.held[backwards]), arrives_us)
+
+
+def send_datagram(world, number, backwards, now_us):
+    """Send a datagram, or lose it. Returns the event, for its message to be filled."""
+    connection = world.connection[number]
+    place = new_event(world, DATAGRAM, number // LINKS if backwards == 1 else connection.target)
+    event = world.event[place]
+    event.connection = number
+    event.backwards = backwards
+    clear(event.message)
+    way = _way(world, number, backwards)
+    if ways.loses(world, way):
+        release(world, place)
     else:
-        _finish_handshake(world, number, next_syn_us(connection.syn_us, now_us))
-
-
-def _resume_parked(world, now_us):
-    """Put the data that waited for a path on the agenda, in order; forget what nobody waits for."""
-    kept = 0
-    for index in range(world.n_parked):
-        place = world.parked[index]
-        event = world.event[place]
-        if event.kind != DELIVER or event.t_us != 0:
-            world.parked[kept] = place
-            kept += 1
-            continue
-        connection = world.connection[event.connection]
-        if event.generation != connection.generation:
-            release(world, place)
-        elif is_connection_up(world, event.connection):
-            earliest_us = connection.open_us + world.delay_us if event.backwards == 0 else 0
-            at_us = max(now_us + world.delay_us, max(earliest_us, connection.free_us[event.backwards]))
-            connection.free_us[event.backwards] = at_us
-            schedule_again(world, place, at_us)
-        else:
-            world.parked[kept] = place
-            kept += 1
-    world.n_parked = kept
+        put(world, place, now_us + ways.transit_us(world, way))
+    return event
 
 
 def target_of(owner, link, host):

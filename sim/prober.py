@@ -6,17 +6,27 @@ see the same as the one before them.
 
 from __future__ import annotations
 
-from model.effects import PRIMARY, WRITE_ACCEPTED, WRITE_REFUSED, WRITE_SILENT
-from sim import network
+from model import redis_server
+from model.effects import WRITE_ACCEPTED, WRITE_REFUSED, WRITE_SILENT
+from sim import clocks, ways
 from sim.state import ACCEPTED, CLIENT_SIDE, PROBER, REFUSED_WRITE, SILENT, WRITE_CHECK, note, schedule
 
 
 def expect_change(world, host):
     """A server may answer writes differently now: look at the prober's next write."""
+    _look_from(world, host, world.now_us)
+
+
+def follow(world, host):
+    """A server has done something: look at the prober's next write if it will fare otherwise than the last."""
+    if _outcome(world, host) != world.seen[host]:
+        _look_from(world, host, world.now_us)
+
+
+def _look_from(world, host, t_us):
     if world.process[host].exists == 0 or world.write_due[host] == 1:
         return
-    since_us = world.now_us - world.write_phase_us
-    periods = (since_us + world.write_period_us - 1) // world.write_period_us
+    periods = (t_us - world.write_phase_us + world.write_period_us - 1) // world.write_period_us
     schedule(world, world.write_phase_us + periods * world.write_period_us, WRITE_CHECK, host)
     world.write_due[host] = 1
 
@@ -24,21 +34,31 @@ def expect_change(world, host):
 def check(world, host):
     """A write goes to this server now: report if it fares otherwise than the last one."""
     world.write_due[host] = 0
-    process = world.process[host]
-    now_us = world.now_us
-    answered_us = now_us + 2 * world.delay_us
-    seen = world.seen[host]
-    if not network.is_path_up(world, CLIENT_SIDE, host) or (process.alive == 1 and process.paused == 1):
-        world.seen[host] = SILENT
-    elif process.alive == 1 and world.redis[host].role == PRIMARY:
-        world.seen[host] = ACCEPTED
-    else:
-        world.seen[host] = REFUSED_WRITE
-    if world.seen[host] == seen:
+    if world.process[host].busy_us > world.now_us:
+        _look_from(world, host, world.process[host].busy_us)
+    outcome = _outcome(world, host)
+    if outcome == world.seen[host]:
         return
-    if world.seen[host] == SILENT:
-        note(world, now_us, CLIENT_SIDE, PROBER, WRITE_SILENT, host + 1, 0, 0)
-    elif world.seen[host] == ACCEPTED:
+    world.seen[host] = outcome
+    answered_us = world.now_us + 2 * ways.UNSHAPED_US
+    if outcome == SILENT:
+        note(world, world.now_us, CLIENT_SIDE, PROBER, WRITE_SILENT, host + 1, 0, 0)
+    elif outcome == ACCEPTED:
         note(world, answered_us, CLIENT_SIDE, PROBER, WRITE_ACCEPTED, host + 1, 0, 0)
     else:
         note(world, answered_us, CLIENT_SIDE, PROBER, WRITE_REFUSED, host + 1, 0, 0)
+
+
+def _outcome(world, host):
+    """How a write fares now. A server that has just been started does not listen yet: the connection is refused."""
+    process = world.process[host]
+    if ways.way_between(world, CLIENT_SIDE, host).dead_us != 0 or (process.alive == 1 and process.paused == 1):
+        return SILENT
+    if process.alive == 0:
+        return REFUSED_WRITE
+    answer = redis_server.answers_write(world.redis[host], clocks.wall_us(world, host))
+    if answer == redis_server.NO_ANSWER:
+        return SILENT
+    if answer == redis_server.REFUSED_WRITE or process.busy_us > world.now_us:
+        return REFUSED_WRITE
+    return ACCEPTED

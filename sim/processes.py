@@ -2,6 +2,8 @@
 
 A program that rewrites its file (a sentinel's flush) stands still until that is done: what its handler sends leaves
 only then, and its timers run from then.
+
+A machine is given the wall clock of its host, and what it reports is noted in true time.
 """
 
 from __future__ import annotations
@@ -25,19 +27,21 @@ from model.effects import (
     SET_TIMER,
     STORE,
 )
-from sim import network, prober
+from sim import clocks, network, prober
 from sim.state import (
     CLIENT,
-    CLOSED,
     GONE,
     LINKS,
+    MAX_BRANCHES,
     MAX_REGISTRATIONS,
     OPEN,
+    OPENING,
     REDIS,
     REGISTRAR,
     SENTINEL,
     TIMER,
     note,
+    place_of,
     schedule,
 )
 
@@ -52,56 +56,66 @@ def handle(world, event):
     else:
         number = event.connection
         connection = world.connection[number]
-        if event.message.kind == LINK_OPEN:
+        if event.message.kind == LINK_OPEN and connection.state == OPENING:
             connection.state = OPEN
         elif event.message.kind == LINK_CLOSED:
-            connection.state = CLOSED
-            connection.generation += 1
+            network.end_life(world, number)
         source = number % LINKS if event.backwards == 1 else number
         _call_message(world, event.actor, source, event.message)
     carry_out(world, event.actor)
+    if event.actor // MAX_HOSTS == REDIS:
+        prober.follow(world, event.actor)
 
 
 def _call_timer(world, actor_, which):
     host = actor_ % MAX_HOSTS
     program = actor_ // MAX_HOSTS
+    now_us = clocks.wall_us(world, place_of(actor_))
     if program == SENTINEL:
-        sentinel.on_timer(world.sentinel[host], world.now_us, which, world.out)
+        sentinel.on_timer(world.sentinel[host], now_us, which, world.out)
     elif program == REDIS:
-        redis_server.on_timer(world.redis[host], world.now_us, which, world.out)
+        redis_server.on_timer(world.redis[host], now_us, which, world.out)
     elif program == REGISTRAR:
-        registrar.on_timer(world.registrar[host], world.now_us, which, world.out)
+        registrar.on_timer(world.registrar[host], now_us, which, world.out)
     else:
-        sip_client.on_timer(world.client[host], world.now_us, which, world.out)
+        sip_client.on_timer(world.client[host], now_us, which, world.out)
 
 
 def _call_message(world, actor_, source, message):
     host = actor_ % MAX_HOSTS
     program = actor_ // MAX_HOSTS
+    now_us = clocks.wall_us(world, place_of(actor_))
     if program == SENTINEL:
-        sentinel.on_message(world.sentinel[host], world.now_us, source, message, world.out)
+        sentinel.on_message(world.sentinel[host], now_us, source, message, world.out)
     elif program == REDIS:
-        _call_redis(world, host, source, message)
+        _call_redis(world, host, now_us, source, message)
     elif program == REGISTRAR:
-        registrar.on_message(world.registrar[host], world.now_us, source, message, world.out)
+        registrar.on_message(world.registrar[host], now_us, source, message, world.out)
     else:
         if message.kind == RESPONSE:
             _follow_confirmation(world, host, message)
-        sip_client.on_message(world.client[host], world.now_us, source, message, world.out)
+        sip_client.on_message(world.client[host], now_us, source, message, world.out)
 
 
-def _call_redis(world, host, source, message):
-    """A Redis server, and the books about histories: which continues which, and where requests were stored."""
+def _call_redis(world, host, now_us, source, message):
+    """A Redis server, and the books about where requests were stored."""
     server = world.redis[host]
     branch = server.branch
-    redis_server.on_message(server, world.now_us, source, message, world.out)
-    if server.branch != branch and server.role == PRIMARY:
-        world.parent[server.branch] = server.old_branch
-        world.fork_offset[server.branch] = server.old_offset
+    redis_server.on_message(server, now_us, source, message, world.out)
+    follow_history(world, server, branch)
     if message.kind == STORE and server.role == PRIMARY:
         slot = source // LINKS % MAX_HOSTS * sip_client.MAX_OPEN + message.request % sip_client.MAX_OPEN
         world.stored_branch[slot] = server.branch
         world.stored_offset[slot] = server.offset
+
+
+def follow_history(world, server, branch):
+    """Keep the books about histories: a server that was in history `branch` may have begun one that continues it."""
+    if server.branch >= MAX_BRANCHES:
+        world.overflow = 1
+    elif server.branch != branch and server.role == PRIMARY:
+        world.parent[server.branch] = server.old_branch
+        world.fork_offset[server.branch] = server.old_offset
 
 
 def _follow_confirmation(world, host, message):
@@ -203,8 +217,7 @@ def set_timer(world, actor_, which, t_us):
 
 
 def _report(world, actor_, effect):
+    place = place_of(actor_)
+    t_us = clocks.true_us(world, place, effect.at_us)
     host = actor_ % MAX_HOSTS
-    program = actor_ // MAX_HOSTS
-    note(world, effect.at_us, host, program, effect.report, effect.about, effect.detail_us, effect.code)
-    if program == REDIS:
-        prober.expect_change(world, host)
+    note(world, t_us, host, actor_ // MAX_HOSTS, effect.report, effect.about, effect.detail_us, effect.code)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from joblib import Parallel, delayed
 
@@ -26,6 +26,7 @@ def simulate(
     engine: Engine = "batch",
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    phases: Sequence[dict[str, Any]] | None = None,
 ) -> list[Trace]:
     """Simulate a scenario.
 
@@ -41,6 +42,8 @@ def simulate(
         Processes; default: all cores for 500 runs or more on the batch engine, else one.
     progress : callable, optional
         Called as ``progress(done, runs)``.
+    phases : sequence of dict, optional
+        As in `model.trace.Trace.phases`: all runs start from the phases of that one real run instead of drawn ones.
 
     Returns
     -------
@@ -52,25 +55,29 @@ def simulate(
     if engine == "batch":
         batch.warm_up(scenario)
     traces: list[Trace] = []
-    for block in _blocks(scenario, runs, seed, engine, min(jobs, runs)):
+    for block in _blocks(scenario, runs, seed, engine, min(jobs, runs), phases):
         traces.extend(block)
         if progress:
             progress(len(traces), runs)
     return traces
 
 
-def _blocks(scenario: Scenario, runs: int, seed: int, engine: Engine, jobs: int) -> Iterator[list[Trace]]:
+def _blocks(
+    scenario: Scenario, runs: int, seed: int, engine: Engine, jobs: int, phases: Sequence[dict[str, Any]] | None
+) -> Iterator[list[Trace]]:
     size = _BLOCK[engine]
-    starts = range(0, runs, size)
+    blocks = [(start, min(size, runs - start)) for start in range(0, runs, size)]
     if jobs <= 1:
-        for start in starts:
-            yield _block(scenario, seed, engine, start, min(size, runs - start))
+        for first, count in blocks:
+            yield _block(scenario, seed, engine, first, count, phases)
         return
-    tasks = (delayed(_block)(scenario, seed, engine, start, min(size, runs - start)) for start in starts)
+    tasks = (delayed(_block)(scenario, seed, engine, first, count, phases) for first, count in blocks)
     yield from Parallel(n_jobs=jobs, return_as="generator")(tasks)
 
 
-def _block(scenario: Scenario, seed: int, engine: Engine, first: int, count: int) -> list[Trace]:
+def _block(
+    scenario: Scenario, seed: int, engine: Engine, first: int, count: int, phases: Sequence[dict[str, Any]] | None
+) -> list[Trace]:
     if engine == "batch":
-        return list(batch.iter_batch(scenario, seed, first, count))
-    return [World(scenario, seed, first + index).trace() for index in range(count)]
+        return list(batch.iter_batch(scenario, seed, first, count, phases))
+    return [World(scenario, seed, first + index, phases=phases).trace() for index in range(count)]

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from model import effects
-from model.scenario import Scenario
+from model.scenario import LEADER, PROCESSES, PROMOTED, Fault, Scenario
 from model.trace import Event, Trace
+from model.versions import DIFFERENCES
 from sim.faults import ALL_PROGRAMS
-from sim.state import CLIENT, CLIENT_SIDE, INJECTOR, PROBER, REDIS, REGISTRAR, SENTINEL
+from sim.phases import condition
+from sim.state import (
+    AT_LEADER,
+    AT_PROMOTED,
+    CLIENT,
+    CLIENT_SIDE,
+    INJECTOR,
+    PLACES,
+    PROBER,
+    REDIS,
+    REGISTRAR,
+    SENTINEL,
+)
 from sim.steady import SETTINGS
+from sim.ways import UNSHAPED_US
 
 _PROGRAMS = {"redis": REDIS, "sentinel": SENTINEL, "registrar": REGISTRAR, "all": ALL_PROGRAMS}
 _ACTORS = {REDIS: "redis", SENTINEL: "sentinel", REGISTRAR: "registrar", CLIENT: "client", PROBER: "prober",
            INJECTOR: "fault"}  # fmt: skip
 
 
-def settings_of(scenario: Scenario) -> Any:
-    """The scenario as a `SETTINGS` object: hosts become numbers, times become µs."""
+def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = None) -> Any:
+    """The scenario as a `SETTINGS` object: hosts become numbers, times become µs.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    phases : sequence of dict, optional
+        Phases of one real run to start from, as in `model.trace.Trace.phases`.
+    """
     names = scenario.host_names
     settings = SETTINGS.new()
     settings.hosts = len(names)
@@ -27,7 +49,16 @@ def settings_of(scenario: Scenario) -> Any:
         settings.runs_sentinel[number] = int(host.sentinel)
         settings.runs_registrar[number] = int(host.registrar)
         settings.priority[number] = host.replica_priority
+        settings.clock_offset_us[number] = host.clock_offset_ms * 1000
+        settings.clock_ppm[number] = host.clock_drift_ppm
     settings.sync_delay_us = scenario.server.diskless_sync_delay_ms * 1000
+    settings.repl_timeout_s = scenario.server.repl_timeout_s
+    settings.min_replicas_to_write = scenario.server.min_replicas_to_write
+    settings.min_replicas_max_lag_s = scenario.server.min_replicas_max_lag_s
+    differences = DIFFERENCES[scenario.server.version]
+    settings.restart_forgets_history = int(differences.restart_forgets_history)
+    settings.misconf_spares_replicas = int(differences.misconf_spares_replicas)
+    settings.demotion_drops_replicas = int(differences.demotion_drops_replicas)
     settings.quorum = scenario.sentinel.quorum
     settings.down_after_us = scenario.sentinel.down_after_ms * 1000
     settings.failover_timeout_us = scenario.sentinel.failover_timeout_ms * 1000
@@ -37,20 +68,56 @@ def settings_of(scenario: Scenario) -> Any:
     settings.info_period_us = scenario.registrar.info_period_ms * 1000
     settings.wait_poll_us = scenario.registrar.wait_poll_ms * 1000
     settings.retry_pause_us = scenario.registrar.retry_pause_ms * 1000
-    settings.delay_us = scenario.network.delay_us
     settings.register_period_us = scenario.probe.register_period_ms * 1000
     settings.register_timeout_us = scenario.probe.register_timeout_ms * 1000
     settings.write_period_us = scenario.probe.write_period_ms * 1000
     settings.horizon_us = scenario.run.horizon_ms * 1000
     settings.probes_nodes = 1
     for row, fault in zip(settings.fault, scenario.fault, strict=False):
-        row.report = effects.REPORTS.index(fault.kind)
-        row.host = names.index(fault.host)
-        row.program = _PROGRAMS[fault.process]
-        row.t_us = fault.at_ms * 1000
+        _fill_fault(row, fault, names)
     settings.n_faults = len(scenario.fault)
+    _fill_ways(settings, scenario)
+    condition(settings, names, phases)
     SETTINGS.check(settings)
     return settings
+
+
+def _fill_fault(row: Any, fault: Fault, names: Sequence[str]) -> None:
+    """`FAULT_ROW` says which field means what for which kind."""
+    row.report = effects.REPORTS.index(fault.kind)
+    row.after = effects.REPORTS.index(fault.after)
+    row.host = {LEADER: AT_LEADER, PROMOTED: AT_PROMOTED}.get(fault.host) or names.index(fault.host)
+    row.t_us = fault.at_ms * 1000
+    row.program = _PROGRAMS[fault.process]
+    row.code = PROCESSES.index(fault.process)
+    row.to = 0 if fault.to == "*" else 1 + names.index(fault.to)
+    amounts = {"restart": fault.load_ms * 1000, "delay": fault.delay_us, "step": fault.step_ms * 1000,
+               "slow-disk": fault.flush_ms * 1000, "busy": fault.busy_ms * 1000}  # fmt: skip
+    row.amount_us = amounts.get(fault.kind, 0)
+    row.jitter_us = fault.jitter_us
+    values = {"restart": int(fault.data == "old"), "partition": fault.side, "drop": fault.percent,
+              "drift": fault.drift_ppm}  # fmt: skip
+    row.value = values.get(fault.kind, 0)
+
+
+def _fill_ways(settings: Any, scenario: Scenario) -> None:
+    """Only the network between hosts is shaped: what stays within a host or goes to the client side is not."""
+    for way in settings.way:
+        way.delay_us = UNSHAPED_US
+    for number in _ways(scenario, "*", "*"):
+        settings.way[number].delay_us = scenario.network.delay_us
+    for link in scenario.link:
+        for number in _ways(scenario, link.from_, link.to):
+            way = settings.way[number]
+            way.delay_us, way.jitter_us, way.loss_percent = link.delay_us, link.jitter_us, link.loss_percent
+
+
+def _ways(scenario: Scenario, source: str, to: str) -> Iterator[int]:
+    """Numbers of the ways between two hosts, ``*`` being any."""
+    for a, name in enumerate(scenario.host_names):
+        for b, other in enumerate(scenario.host_names):
+            if a != b and source in ("*", name) and to in ("*", other):
+                yield a * PLACES + b
 
 
 def trace_of(scenario: Scenario, seed: int, run: int, rows: list[tuple]) -> Trace:

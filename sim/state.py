@@ -1,8 +1,11 @@
 """The state of one simulated cluster: processes, connections, the agenda of coming events, and what is reported.
 
-These records, and the plain functions of `network`, `processes`, `faults` and `steady` that work on them, obey the
-rules of the machines (integers, attributes, no clock, no library), because both engines run that same source: `world`
-interprets it inside SimPy, `batch` compiles it.
+These records, and the plain functions of `network`, `ways`, `clocks`, `processes`, `faults`, `prober` and `steady` that
+work on them, obey the rules of the machines (integers, attributes, no clock, no library), because both engines run that
+same source: `world` interprets it inside SimPy, `batch` compiles it.
+
+Time here is true time. What waits stands in queues: data that a connection cannot deliver yet, and what has come for a
+stopped program. Every other event is on the agenda; a place of the agenda belongs to one event wherever that waits.
 
 Actors are numbered: four programs for each of `MAX_HOSTS` hosts (`actor`). A connection belongs to the actor that
 opens it: connection number = actor * LINKS + its own link number.
@@ -25,6 +28,14 @@ INJECTOR = 5
 
 CLIENT_SIDE = MAX_HOSTS
 """Place of the clients and probers: a host number of its own."""
+PLACES = MAX_HOSTS + 1
+"""Hosts, and the client side. The way from place a to place b has number a * PLACES + b."""
+
+AT_LEADER, AT_PROMOTED = MAX_HOSTS + 1, MAX_HOSTS + 2
+"""Hosts of a fault that only its trigger tells: who reported it, and whom it is about."""
+
+TRIGGER_US = 3_000
+"""From a fault's trigger until it can be struck: somebody has to read the log first. Kind: assumed."""
 
 LINKS = sentinel.LINKS
 """Links of an actor: a sentinel has the most."""
@@ -33,8 +44,14 @@ CONNECTIONS = ACTORS * LINKS
 TIMERS = 3
 """Timers of an actor: a registrar has three."""
 
-MAX_EVENTS = 6_000
-"""Most events on the agenda; up to 100 unanswered commands wait on every link to a dead host. Kind: assumed."""
+MAX_EVENTS = 16_000
+"""Most events on the agenda and in queues; up to 100 unanswered commands wait on every link to a dead host.
+
+Kind: assumed."""
+SPARE_EVENTS = 1_000
+"""With fewer free places the run is void: more than one event can bring about. Kind: assumed."""
+MAX_FAULTS = 16
+"""Most faults of a scenario."""
 MAX_REPORTS = 4_000
 """Most reports of one run. Kind: assumed."""
 MAX_REGISTRATIONS = 32_768
@@ -43,7 +60,7 @@ MAX_BRANCHES = 256
 """Most histories of one run: range of `redis_server.REDIS.branch`."""
 
 # Kinds of events.
-TIMER, DELIVER, DATAGRAM, GONE, FAULT, WRITE_CHECK, NO_ROUTE = range(1, 8)
+TIMER, DELIVER, DATAGRAM, GONE, FAULT, WRITE_CHECK, SYN, NO_ROUTE, RETRANSMIT = range(1, 10)
 
 # States of a connection.
 CLOSED, OPENING, OPEN, CLOSING = range(4)
@@ -59,13 +76,45 @@ EVENT = Record(
     [
         instant("t_us", "when"),
         number("order", "events of one instant happen in this order", 0, _ANY),
-        number("kind", "TIMER .. NO_ROUTE", 0, 7),
+        number("kind", "TIMER .. RETRANSMIT", 0, 9),
         number("actor", "whom it concerns; FAULT: which one; WRITE_CHECK: which server", 0, ACTORS),
         number("which", "TIMER: its number", 0, TIMERS),
-        number("generation", "TIMER, DELIVER, NO_ROUTE: valid only while this is current", 0, _ANY),
+        number("generation", "of the timer or connection: valid only while this is current", 0, _ANY),
         number("connection", "on which it travels", 0, CONNECTIONS),
         flag("backwards", "it travels from the one who was connected to"),
+        number("next", "1 + place of the event behind this one in a queue, 0 = none", 0, MAX_EVENTS),
         nested("message", "what is delivered", MESSAGE),
+    ],
+)
+
+QUEUE = Record(
+    "Queue",
+    "Events that wait, in order.",
+    [
+        number("first", "1 + place of the first, 0 = empty", 0, MAX_EVENTS),
+        number("last", "1 + place of the last", 0, MAX_EVENTS),
+    ],
+)
+
+WAY = Record(
+    "Way",
+    "The network from one place to another, in one direction.",
+    [
+        duration("delay_us", "one-way delay"),
+        duration("jitter_us", "random delay on top, from 0 to this"),
+        number("loss_percent", "packets lost at random now", 0, 100),
+        number("usual_percent", "and when no fault makes it lose more", 0, 100),
+        instant("dead_us", "since when it carries nothing, 0 = it does"),
+    ],
+)
+
+CLOCK = Record(
+    "Clock",
+    "The wall clock of a place: straight since it was last set.",
+    [
+        instant("base_true_us", "true time at which it was set or its rate changed"),
+        instant("base_wall_us", "what it showed then"),
+        number("ppm", "by how much it has run too fast since", -1_000_000, 1_000_000, "ppm"),
     ],
 )
 
@@ -77,10 +126,13 @@ CONNECTION = Record(
         number("generation", "counts its lives", 0, _ANY),
         number("target", "actor that it leads to", 0, ACTORS),
         instant("open_us", "earliest instant at which the owner's data leaves"),
-        instant("syn_us", "start of a connect that no packet of has got through, 0 = none"),
+        instant("syn_us", "start of a connect that has not been answered yet, 0 = none"),
         flag("no_route", "the connect is held up by neighbour discovery, not by lost SYNs"),
-        instant("blocked_us", "first data that did not get through, per direction, 0 = none", 2),
         instant("free_us", "arrival of the latest data, per direction: nothing overtakes", 2),
+        instant("unheard_us", "first data that cannot be acknowledged, per direction, 0 = none", 2),
+        instant("blocked_us", "first sending of data that did not get through, per direction, 0 = none", 2),
+        instant("retry_us", "when it is sent next, per direction", 2),
+        nested("held", "data that waits for that, or for the connect, per direction", QUEUE, 2),
     ],
 )
 
@@ -91,6 +143,7 @@ PROCESS = Record(
         flag("exists", "the host runs such a program"),
         flag("alive", "it runs now"),
         flag("paused", "it is stopped (SIGSTOP)"),
+        nested("held", "what has come for it while it is stopped", QUEUE),
         instant("busy_us", "it stands still until then (flush)"),
         number("generation", "of its timers", 0, _ANY, count=TIMERS),
     ],
@@ -114,12 +167,19 @@ FAULT_ROW = Record(
     "FaultRow",
     "One entry of the fault time line.",
     [
-        number("report", "CRASH .. HEAL", 0, len(REPORTS) - 1),
-        number("host", "the host it strikes", 0, MAX_HOSTS),
+        number("report", "CRASH .. MANUAL_FAILOVER", 0, len(REPORTS) - 1),
+        number("after", "report that starts its clock, 0 = the first fault does, or did", 0, len(REPORTS) - 1),
+        number("host", "the host it strikes; AT_LEADER, AT_PROMOTED before the trigger", 0, AT_PROMOTED),
+        instant("t_us", "when; before the trigger: how long after it"),
         number("program", "REDIS .. REGISTRAR, or ALL_PROGRAMS", 0, 4),
-        instant("t_us", "when"),
+        number("code", "number of the process in scenario.PROCESSES", 0, 3),
+        number("to", "DROP_PACKETS, DELIVER_PACKETS, DELAY: 1 + receiving host, 0 = every other host", 0, MAX_HOSTS),
+        number("amount_us", "RESTART: time of loading; DELAY, STEP, SLOW_DISK, BUSY: how much or how long",
+               -_ANY, _ANY, "us"),
+        duration("jitter_us", "DELAY: random delay on top, from 0 to this"),
+        number("value", "RESTART: 1 = with old data; PARTITION: side; DROP_PACKETS: percent; DRIFT: ppm", -_ANY, _ANY),
     ],
-)
+)  # fmt: skip
 
 WORLD = Record(
     "World",
@@ -130,7 +190,9 @@ WORLD = Record(
         instant("origin_us", "instant of the first fault"),
         instant("end_us", "end of the run"),
         nested("stream", "draws of the network and of restarts", draws.STREAM),
-        duration("delay_us", "one-way delay"),
+        nested("way", "from each place to each", WAY, PLACES * PLACES),
+        nested("clock", "wall clocks, by place", CLOCK, PLACES),
+        duration("flush_us", "one flush of a sentinel's configuration on a good disk"),
         duration("write_period_us", "period of the write prober"),
         duration("write_phase_us", "its phase"),
         nested("redis", "Redis servers, by host", redis_server.REDIS, MAX_HOSTS),
@@ -142,19 +204,20 @@ WORLD = Record(
         nested("connection", "all connections", CONNECTION, CONNECTIONS),
         number("side", "of a partition, by host", 0, MAX_HOSTS, count=MAX_HOSTS),
         number("attached", "1 = the host is on the network", 0, 1, count=MAX_HOSTS),
-        instant("cut_us", "when it was cut off from its peers, 0 = it is not", MAX_HOSTS),
-        duration("neighbour_us", "how long after that its neighbours give up on its link address"),
+        duration("neighbour_us", "how long after a way died neighbours give up on the link address"),
+        number("snapshot_branch", "history of each server before the first fault, 0 = not taken yet", 0, 255,
+               count=MAX_HOSTS),
+        number("snapshot_offset", "its offset", 0, _ANY, count=MAX_HOSTS),
         nested("out", "output buffer of the machines", OUT),
-        number("n_faults", "faults on the time line", 0, 16),
-        nested("fault", "the time line", FAULT_ROW, 16),
+        number("n_faults", "faults on the time line", 0, MAX_FAULTS),
+        number("n_triggers", "of these, still without an instant", 0, MAX_FAULTS),
+        nested("fault", "the time line", FAULT_ROW, MAX_FAULTS),
         number("order", "events scheduled so far", 0, _ANY),
         number("n_free", "free places of the agenda", 0, MAX_EVENTS),
         number("free", "their numbers", 0, MAX_EVENTS, count=MAX_EVENTS),
         nested("event", "the agenda", EVENT, MAX_EVENTS),
         number("n_fresh", "events scheduled since the engine looked last", 0, MAX_EVENTS),
         number("fresh", "their places", 0, MAX_EVENTS, count=MAX_EVENTS),
-        number("n_parked", "events that wait for a network or a process", 0, MAX_EVENTS),
-        number("parked", "their places, in order", 0, MAX_EVENTS, count=MAX_EVENTS),
         number("n_reports", "reports so far", 0, MAX_REPORTS),
         nested("report", "the reports", REPORT_ROW, MAX_REPORTS),
         number("seen", "what the write prober saw last, by server, 0 = nothing yet", 0, 3, count=MAX_HOSTS),
@@ -178,30 +241,35 @@ def actor(program, host):
     return program * MAX_HOSTS + host
 
 
-def schedule(world, t_us, kind, actor_):
-    """Put an event on the agenda and return it."""
-    if world.n_free == 0:
+def place_of(actor_):
+    """Where an actor is: a host, or the client side."""
+    if actor_ // MAX_HOSTS == CLIENT:
+        return CLIENT_SIDE
+    return actor_ % MAX_HOSTS
+
+
+# --- the agenda ------------------------------------------------------------------------------------------------------
+
+
+def new_event(world, kind, actor_):
+    """A new event that is not on the agenda yet; returns its place."""
+    if world.n_free <= SPARE_EVENTS:
         world.overflow = 1
-        world.n_free = 1
     world.n_free -= 1
     place = world.free[world.n_free]
     event = world.event[place]
-    world.order += 1
-    event.t_us = t_us
-    event.order = world.order
     event.kind = kind
     event.actor = actor_
     event.which = 0
     event.generation = 0
     event.connection = 0
     event.backwards = 0
-    world.fresh[world.n_fresh] = place
-    world.n_fresh += 1
-    return event
+    event.next = 0
+    return place
 
 
-def schedule_again(world, place, t_us):
-    """Put an event that was held up back on the agenda."""
+def put(world, place, t_us):
+    """Put an event on the agenda: it happens at `t_us`, after all that were put there before for the same instant."""
     event = world.event[place]
     world.order += 1
     event.t_us = t_us
@@ -210,10 +278,11 @@ def schedule_again(world, place, t_us):
     world.n_fresh += 1
 
 
-def take_back(world):
-    """Take the event that was scheduled last off the agenda, before an engine has seen it; returns its place."""
-    world.n_fresh -= 1
-    return world.fresh[world.n_fresh]
+def schedule(world, t_us, kind, actor_):
+    """Put a new event on the agenda and return it."""
+    place = new_event(world, kind, actor_)
+    put(world, place, t_us)
+    return world.event[place]
 
 
 def release(world, place):
@@ -222,14 +291,36 @@ def release(world, place):
     world.n_free += 1
 
 
-def park(world, place):
-    """An event waits until the network or its process is back."""
-    world.parked[world.n_parked] = place
-    world.n_parked += 1
+def enqueue(world, queue, place):
+    """An event waits behind the others of a queue."""
+    world.event[place].next = 0
+    if queue.first == 0:
+        queue.first = place + 1
+    else:
+        world.event[queue.last - 1].next = place + 1
+    queue.last = place + 1
+
+
+def dequeue(world, queue):
+    """Take the first event out of a queue that has one; returns its place."""
+    place = queue.first - 1
+    queue.first = world.event[place].next
+    return place
+
+
+def release_all(world, queue):
+    """Nothing in this queue will ever happen."""
+    while queue.first != 0:
+        release(world, dequeue(world, queue))
+
+
+# --- the trace -------------------------------------------------------------------------------------------------------
 
 
 def note(world, t_us, host, program, report, about, detail_us, code):
-    """Add a row to the trace."""
+    """Add a row to the trace, at true time `t_us`; it may start the clocks of faults."""
+    if world.n_triggers > 0 and t_us >= world.origin_us:
+        _start_clocks(world, t_us, host, report, about)
     if world.n_reports == MAX_REPORTS:
         world.overflow = 1
         return
@@ -242,3 +333,19 @@ def note(world, t_us, host, program, report, about, detail_us, code):
     row.about = about
     row.detail_us = detail_us
     row.code = code
+
+
+def _start_clocks(world, t_us, host, report, about):
+    """Faults that wait for this report get their instant, and their host where only the report tells it."""
+    for index in range(world.n_faults):
+        fault = world.fault[index]
+        if fault.after != report:
+            continue
+        fault.after = 0
+        fault.t_us = t_us + max(fault.t_us, TRIGGER_US)
+        if fault.host == AT_LEADER or (fault.host == AT_PROMOTED and about == 0):
+            fault.host = host
+        elif fault.host == AT_PROMOTED:
+            fault.host = about - 1
+        world.n_triggers -= 1
+        schedule(world, fault.t_us, FAULT, index)

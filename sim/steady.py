@@ -7,14 +7,20 @@ all replicas are found in the same INFO reply of the primary.
 
 The fault comes `LEAD_US` after the start: long enough for every PING and hello cycle to have gone round in the
 machine itself, so that only the long INFO cycle rests on the drawn phase.
+
+A *conditional* start takes the PING and INFO phases of one real run, as its sentinels told them just before the first
+fault (`sim.phases`), instead of drawing them, and starts where they were told. What sentinels do not tell is drawn:
+their ticks and hellos, the servers' crons, the nodes and clients.
+
+All this is prepared on each host's own clock.
 """
 
 from __future__ import annotations
 
 from model import draws, redis_server, registrar, sentinel, sip_client
 from model.effects import MAX_HOSTS, PRIMARY, REPLICA
-from model.records import Record, duration, flag, nested, number
-from sim import network, prober
+from model.records import FAR_FUTURE_US, Record, duration, flag, nested, number
+from sim import clocks, network, prober, ways
 from sim.processes import set_timer
 from sim.state import (
     ACTORS,
@@ -25,17 +31,20 @@ from sim.state import (
     LINKS,
     MAX_BRANCHES,
     MAX_EVENTS,
+    MAX_FAULTS,
     OPEN,
+    PLACES,
     REDIS,
     REGISTRAR,
     SENTINEL,
     TIMERS,
+    WAY,
     actor,
     schedule,
 )
 
-START_US = 1_000_000_000
-"""The hosts' clocks at the start of a run: far enough from 0, which means "never". Kind: assumed."""
+START_US = 2_000_000_000_000
+"""True time at the start of a run: 23 days from 0, which means "never", for clocks that are set back. Kind: assumed."""
 LEAD_US = 2_500_000
 """From the start of a run to its first fault. Kind: assumed."""
 LONG_AGO_US = 600_000_000
@@ -46,6 +55,18 @@ MEAN_RESIDUAL_US = 37_000
 TICKS_MS = (100, 90, 83, 76, 71, 66, 62, 58, 55, 52)
 """The ten tick lengths, floor(1000 / hz) for hz = 10..19."""
 TICKS_SUM_MS = 713
+
+_ANY = FAR_FUTURE_US
+
+PHASE = Record(
+    "Phase",
+    "How long before the start a sentinel had the last signs of the two instances of a host; 0 = not told, draw.",
+    [
+        duration("pong_us", "age of the last answer of the server to a PING"),
+        duration("info_us", "age of its last INFO"),
+        duration("peer_pong_us", "age of the last answer of the sentinel to a PING"),
+    ],
+)
 
 SETTINGS = Record(
     "Settings",
@@ -58,6 +79,12 @@ SETTINGS = Record(
         number("runs_registrar", "by host", 0, 1, count=MAX_HOSTS),
         number("priority", "replica-priority, by host", 0, 1000, count=MAX_HOSTS),
         duration("sync_delay_us", "repl-diskless-sync-delay"),
+        number("repl_timeout_s", "repl-timeout", 0, 3_600, "s"),
+        number("min_replicas_to_write", "min-replicas-to-write", 0, MAX_HOSTS),
+        number("min_replicas_max_lag_s", "min-replicas-max-lag", 0, 3_600, "s"),
+        flag("restart_forgets_history", "see model.versions"),
+        flag("misconf_spares_replicas", "see model.versions"),
+        flag("demotion_drops_replicas", "see model.versions"),
         number("quorum", "quorum", 1, MAX_HOSTS),
         duration("down_after_us", "down-after-milliseconds"),
         duration("failover_timeout_us", "failover-timeout"),
@@ -67,16 +94,21 @@ SETTINGS = Record(
         duration("info_period_us", "registrar.info_period_ms"),
         duration("wait_poll_us", "registrar.wait_poll_ms"),
         duration("retry_pause_us", "registrar.retry_pause_ms"),
-        duration("delay_us", "one-way delay"),
+        nested("way", "from each place to each: delay, jitter and loss", WAY, PLACES * PLACES),
+        number("clock_offset_us", "by how much each host's clock is ahead", -_ANY, _ANY, "us", MAX_HOSTS),
+        number("clock_ppm", "by how much each host's clock runs too fast", -1_000_000, 1_000_000, "ppm", MAX_HOSTS),
         duration("register_period_us", "probe.register_period_ms"),
         duration("register_timeout_us", "probe.register_timeout_ms"),
         duration("write_period_us", "probe.write_period_ms"),
         duration("horizon_us", "run.horizon_ms"),
-        number("n_faults", "faults", 0, 16),
-        nested("fault", "their time line; times are relative to the first", FAULT_ROW, 16),
+        number("n_faults", "faults", 0, MAX_FAULTS),
+        nested("fault", "their time line; times are relative to the first", FAULT_ROW, MAX_FAULTS),
         flag("probes_nodes", "1 = clients register; 0 = leave them out"),
+        duration("lead_us", "from the start to the first fault"),
+        nested("phase", "what sentinels told: the one on host a of host b, at a * MAX_HOSTS + b",
+               PHASE, MAX_HOSTS * MAX_HOSTS),
     ],
-)
+)  # fmt: skip
 
 # Purposes of streams.
 _TICKS, _NETWORK = 1, 2
@@ -90,14 +122,19 @@ def prepare(world, settings, seed, run):
     _clear(world)
     draws.start(world.stream, seed, run, 0, _NETWORK)
     world.now_us = START_US + draws.below(world.stream, 1_000_000)
-    world.origin_us = world.now_us + LEAD_US
+    world.origin_us = world.now_us + settings.lead_us
     world.end_us = world.origin_us + settings.horizon_us
     world.hosts = settings.hosts
     world.first_primary = settings.primary
-    world.delay_us = settings.delay_us
+    world.flush_us = settings.flush_us
     world.neighbour_us = _NEIGHBOUR_MIN_US + draws.below(world.stream, _NEIGHBOUR_SPREAD_US)
     world.write_period_us = settings.write_period_us
     world.write_phase_us = draws.below(world.stream, settings.write_period_us)
+    for place in range(PLACES):
+        clocks.set_clock(world, place, 0, 0)
+    for host in range(settings.hosts):
+        clocks.set_clock(world, host, settings.clock_offset_us[host], settings.clock_ppm[host])
+    _lay_ways(world, settings)
     for index in range(settings.n_faults):
         _plan_fault(world, settings, index)
     for host in range(settings.hosts):
@@ -121,17 +158,18 @@ def _clear(world):
     for place in range(MAX_EVENTS):
         world.free[place] = place
     world.n_fresh = 0
-    world.n_parked = 0
     world.n_reports = 0
     world.n_registrations = 0
     world.overflow = 0
     world.n_faults = 0
+    world.n_triggers = 0
     for actor_ in range(ACTORS):
         process = world.process[actor_]
         process.exists = 0
         process.alive = 0
         process.paused = 0
         process.busy_us = 0
+        process.held.first = 0
         for which in range(TIMERS):
             process.generation[which] = 0
     for number_ in range(CONNECTIONS):
@@ -141,7 +179,8 @@ def _clear(world):
     for host in range(MAX_HOSTS):
         world.side[host] = 0
         world.attached[host] = 1
-        world.cut_us[host] = 0
+        world.snapshot_branch[host] = 0
+        world.snapshot_offset[host] = 0
         world.seen[host] = 0
         world.write_due[host] = 0
     for branch in range(MAX_BRANCHES):
@@ -149,15 +188,37 @@ def _clear(world):
         world.fork_offset[branch] = 0
 
 
+def _lay_ways(world, settings):
+    for number_ in range(PLACES * PLACES):
+        way = world.way[number_]
+        way.delay_us = settings.way[number_].delay_us
+        way.jitter_us = settings.way[number_].jitter_us
+        way.loss_percent = settings.way[number_].loss_percent
+        way.usual_percent = way.loss_percent
+        way.dead_us = 0
+    ways.notice_deaths(world)
+
+
 def _plan_fault(world, settings, index):
+    """A fault with a trigger gets its instant from that."""
     source = settings.fault[index]
     fault = world.fault[index]
     fault.report = source.report
+    fault.after = source.after
     fault.host = source.host
     fault.program = source.program
-    fault.t_us = world.origin_us + source.t_us
+    fault.code = source.code
+    fault.to = source.to
+    fault.amount_us = source.amount_us
+    fault.jitter_us = source.jitter_us
+    fault.value = source.value
+    fault.t_us = source.t_us
     world.n_faults += 1
-    schedule(world, fault.t_us, FAULT, index)
+    if fault.after != 0:
+        world.n_triggers += 1
+    else:
+        fault.t_us += world.origin_us
+        schedule(world, fault.t_us, FAULT, index)
 
 
 def _begin(world, program, host):
@@ -176,9 +237,9 @@ def _join(world, owner, link, target):
     return number_
 
 
-def _ago(world, limit_us):
-    """An instant uniformly within the last `limit_us`."""
-    return world.now_us - draws.below(world.stream, limit_us)
+def _age_us(world, told_us, limit_us):
+    """The age that was told, else one drawn uniformly below `limit_us`."""
+    return told_us if told_us != 0 else draws.below(world.stream, limit_us)
 
 
 # --- Redis -----------------------------------------------------------------------------------------------------------
@@ -187,26 +248,39 @@ def _ago(world, limit_us):
 def _steady_redis(world, settings, host):
     _begin(world, REDIS, host)
     server = world.redis[host]
+    now_us = clocks.wall_us(world, host)
     server.me = host
     server.hosts = settings.hosts
     server.priority = settings.priority[host]
     server.sync_delay_us = settings.sync_delay_us
+    server.repl_timeout_s = settings.repl_timeout_s
+    server.min_replicas_to_write = settings.min_replicas_to_write
+    server.min_replicas_max_lag_s = settings.min_replicas_max_lag_s
+    server.restart_forgets_history = settings.restart_forgets_history
+    server.misconf_spares_replicas = settings.misconf_spares_replicas
+    server.demotion_drops_replicas = settings.demotion_drops_replicas
     server.run_rank = 1 + draws.below(world.stream, 1 << 30)
     server.births = 0
     server.branch = settings.primary + 1
     server.offset = 1_000
     server.old_branch = 0
     server.old_offset = 0
+    server.backlog_offset = 0
     server.down_since_s = 0
     server.cron_runs = draws.below(world.stream, redis_server.REPL_PING_PERIOD)
     server.replicas = 0
-    server.waits_since_us = 0
+    server.good_replicas = 0
     server.transferring = 0
-    server.link_io_us = world.now_us
-    server.heard_us = world.now_us
+    server.loading = 0
+    server.saves_fail = 0
+    server.script = 0
+    server.is_silent_until_us = 0
+    server.link_io_us = now_us
+    server.heard_us = now_us
     for other in range(settings.hosts):
         server.replica_source[other] = 0
         server.replica_waits[other] = 0
+        server.acked_s[other] = 0
         server.subscriber[other] = 0
     if host == settings.primary:
         server.role = PRIMARY
@@ -223,13 +297,14 @@ def _steady_redis(world, settings, host):
 def _attach_replicas(world, settings):
     """Replicas are listed in the order in which they once came: a random one."""
     primary = world.redis[settings.primary]
+    now_us = clocks.wall_us(world, settings.primary)
     first = draws.below(world.stream, settings.hosts)
     for step in range(settings.hosts):
         host = (first + step) % settings.hosts
         if settings.runs_redis[host] == 1 and host != settings.primary:
             target = actor(REDIS, settings.primary)
             number_ = _join(world, actor(REDIS, host), redis_server.REPLICATION_LINK, target)
-            redis_server.attach(primary, host + 1, number_)
+            redis_server.attach(primary, now_us, host + 1, number_)
 
 
 # --- Sentinel --------------------------------------------------------------------------------------------------------
@@ -244,27 +319,33 @@ def _steady_sentinel(world, settings, host, seed, run):
     node.quorum = settings.quorum
     node.down_after_us = settings.down_after_us
     node.failover_timeout_us = settings.failover_timeout_us
+    node.reboot_down_after_us = 0
     node.parallel_syncs = settings.parallel_syncs
     node.flush_us = settings.flush_us
     draws.start(node.stream, seed, run, owner, _TICKS)
     _calm(node, settings.primary)
-    replica_info_us = _ago(world, sentinel.INFO_PERIOD_US + MEAN_RESIDUAL_US)
+    now_us = clocks.wall_us(world, host)
+    replica_info_us = draws.below(world.stream, sentinel.INFO_PERIOD_US + MEAN_RESIDUAL_US)
     for other in range(settings.hosts):
+        phase = settings.phase[host * MAX_HOSTS + other]
         node.server[other].watch.known = settings.runs_redis[other]
         node.peer[other].watch.known = settings.runs_sentinel[other] if other != host else 0
         if settings.runs_redis[other] == 1:
-            _watch_server(world, node, owner, other, replica_info_us)
+            _watch_server(world, node, now_us, other, phase, replica_info_us)
         if node.peer[other].watch.known == 1:
-            sentinel.create_peer(node.peer[other], world.now_us)
-            _watch_steadily(world, node.peer[other].watch)
+            sentinel.create_peer(node.peer[other], now_us)
+            _watch_steadily(world, node.peer[other].watch, now_us, phase.peer_pong_us)
             _join(world, owner, 2 * MAX_HOSTS + 2 * other, actor(SENTINEL, other))
+    sentinel.write_file(node)
     set_timer(world, owner, sentinel.TICK, world.now_us + _tick_residual_us(world))
 
 
 def _calm(node, primary):
     """No failover, first epochs."""
     node.previous_us = 0
+    node.busy_us = 0
     node.tilt = 0
+    node.tilt_us = 0
     node.current_epoch = 0
     node.config_epoch = 0
     node.primary = primary
@@ -272,6 +353,7 @@ def _calm(node, primary):
     node.leader = 0
     node.leader_epoch = 0
     node.in_progress = 0
+    node.forced = 0
     node.state = sentinel.NONE
     node.failover_epoch = 0
     node.start_us = 0
@@ -279,42 +361,43 @@ def _calm(node, primary):
     node.promoted = 0
 
 
-def _watch_server(world, node, owner, other, replica_info_us):
+def _watch_server(world, node, now_us, other, phase, replica_info_us):
     server = node.server[other]
     redis = world.redis[other]
-    sentinel.create_server(server, world.now_us)
-    _watch_steadily(world, server.watch)
+    sentinel.create_server(server, now_us)
+    _watch_steadily(world, server.watch, now_us, phase.pong_us)
     server.watch.pc = 1
-    server.watch.pc_us = world.now_us - LONG_AGO_US
-    server.watch.heard_us = world.now_us
+    server.watch.pc_us = now_us - LONG_AGO_US
+    server.watch.heard_us = now_us
     server.role = redis.role
-    server.role_us = world.now_us - LONG_AGO_US
-    server.conf_us = world.now_us - LONG_AGO_US
+    server.role_us = now_us - LONG_AGO_US
+    server.conf_us = now_us - LONG_AGO_US
     server.names = redis.primary
     server.link_up = 1 if redis.role == REPLICA else 0
     server.priority = redis.priority
     server.offset = redis.offset
     server.run_rank = redis.run_rank
-    if redis.role == REPLICA:
-        server.info_us = replica_info_us
+    if redis.role == REPLICA and phase.info_us == 0:
+        server.info_us = now_us - replica_info_us
     else:
-        server.info_us = _ago(world, sentinel.INFO_PERIOD_US + MEAN_RESIDUAL_US)
+        server.info_us = now_us - _age_us(world, phase.info_us, sentinel.INFO_PERIOD_US + MEAN_RESIDUAL_US)
+    owner = actor(SENTINEL, node.me)
     _join(world, owner, 2 * other, actor(REDIS, other))
     number_ = _join(world, owner, 2 * other + 1, actor(REDIS, other))
     redis.subscriber[node.me] = number_ + 1
 
 
-def _watch_steadily(world, watch):
+def _watch_steadily(world, watch, now_us, pong_age_us):
     """A link that has long stood; the last PING and the last hello are somewhere in their periods."""
     watch.connected = 1
     watch.cc = 1
-    watch.cc_us = world.now_us - LONG_AGO_US
-    watch.reconnect_us = world.now_us - LONG_AGO_US
+    watch.cc_us = now_us - LONG_AGO_US
+    watch.reconnect_us = now_us - LONG_AGO_US
     watch.ping_us = 0
-    watch.pong_us = _ago(world, sentinel.PING_PERIOD_US + MEAN_RESIDUAL_US)
+    watch.pong_us = now_us - _age_us(world, pong_age_us, sentinel.PING_PERIOD_US + MEAN_RESIDUAL_US)
     watch.last_ping_us = watch.pong_us
     watch.avail_us = watch.pong_us
-    watch.publish_us = _ago(world, sentinel.PUBLISH_PERIOD_US + MEAN_RESIDUAL_US)
+    watch.publish_us = now_us - draws.below(world.stream, sentinel.PUBLISH_PERIOD_US + MEAN_RESIDUAL_US)
 
 
 def _tick_residual_us(world):

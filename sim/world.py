@@ -6,7 +6,7 @@ SimPy orders time-outs of one instant by the order of their creation, which is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import simpy
@@ -34,6 +34,8 @@ class World:
         Number of the run.
     on_event : callable, optional
         Called as ``on_event(world, event)`` before each event happens; `event` is a `sim.state.EVENT`.
+    phases : sequence of dict, optional
+        Phases of one real run to start from, as in `model.trace.Trace.phases`.
 
     Attributes
     ----------
@@ -52,12 +54,17 @@ class World:
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, run: int = 0, on_event: Callable[[Any, Any], None] | None = None
+        self,
+        scenario: Scenario,
+        seed: int,
+        run: int = 0,
+        on_event: Callable[[Any, Any], None] | None = None,
+        phases: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         self.scenario, self.seed, self.run, self._on_event = scenario, seed, run, on_event
         self.state = WORLD.new()
         self.happened = 0
-        prepare(self.state, settings_of(scenario), seed, run)
+        prepare(self.state, settings_of(scenario, phases), seed, run)
         self.env = simpy.Environment(initial_time=self.state.now_us)
         self._take_up()
 
@@ -85,6 +92,8 @@ class World:
         state.n_fresh = 0
 
     def _due(self, timeout: simpy.events.Event) -> None:
+        if self.state.overflow:
+            return
         if self._on_event:
             self._on_event(self, self.state.event[timeout.value])
         self.happened += 1

@@ -93,6 +93,7 @@ def set_up(system, sentinels, quorum, epochs, stalls):
                 watch.known = 1
                 watch.connected = 1
                 watch.cc = 1
+        sentinel.write_file(node)
         settle(system, number_)
 
 
@@ -182,6 +183,7 @@ def _hear(system, node, epoch):
         highest = max(highest, system.node[number_].current_epoch)
     if epoch > highest or epoch <= node.current_epoch:
         return False
+    system.message.sentinel = (node.me + 1) % system.sentinels + 1
     sentinel.on_hello(node, NOW_US, system.message, system.out)
     return True
 

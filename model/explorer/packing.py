@@ -17,9 +17,9 @@ OWN_FIELDS = ("current_epoch", "leader_epoch", "in_progress", "state", "failover
 """What a state keeps of a sentinel, besides whether `start_us` is recent and the votes that it has cast."""
 PEER_FIELDS = ("leader", "leader_epoch")
 """What a state keeps of a sentinel's view of another one."""
-FORGOTTEN_FIELDS = ("stream.count", "answer_us", "watch.pending", "down")
+FORGOTTEN_FIELDS = ("stream.count", "answer_us", "watch.pending", "down", "file.current_epoch", "file.leader_epoch")
 """What the machine changes here and a state does not keep. `answer_us` and `down` are put back before every step
-(nobody ever says that the primary is up); nothing in this part of the machine reads the others."""
+(nobody ever says that the primary is up); nothing in this part of the machine reads the others (nobody restarts)."""
 
 MAX_BITS = 63
 """Bits of a word; the sign stays free."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from model.scenario import PAIRS, Scenario, load, parse
+from model.scenario import LEADER, MAX_HOSTS, PAIRS, PROMOTED, FaultKind, Scenario, Trigger, load, parse
+from model.versions import Version
 from sim import simulate
 
 HOST_LOSS = "scenarios/host_loss/primary_host_vanishes.toml"
@@ -16,24 +18,32 @@ HOST_LOSS = "scenarios/host_loss/primary_host_vanishes.toml"
 
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
-    """Any legal scenario of up to five hosts, with up to three faults and what undoes them."""
-    names = [f"host{number}" for number in range(1, 1 + draw(st.integers(2, 5)))]
-    hosts = [{"name": name, "redis": True, "sentinel": True, "registrar": draw(st.booleans())} for name in names]
+    """Any legal scenario of up to seven hosts: links, clocks, versions, and up to four faults with what undoes them."""
+    names = [f"host{number}" for number in range(1, 1 + draw(st.integers(2, MAX_HOSTS)))]
+    hosts = [_host(draw, name) for name in names]
     faults = []
-    for at_ms in [0, *draw(st.lists(st.integers(0, 6_000), max_size=2))]:
-        kind = draw(st.sampled_from(sorted(PAIRS)))
-        entry = {"kind": kind, "host": draw(st.sampled_from(names)), "at_ms": at_ms}
-        if kind in ("crash", "pause"):
-            entry["process"] = draw(st.sampled_from(["all", "redis", "sentinel"]))
-        undo = {**entry, "kind": PAIRS[kind], "at_ms": at_ms + draw(st.integers(1, 9_000))}
-        faults += [entry, undo] if draw(st.booleans()) else [entry]
+    for at_ms in [0, *draw(st.lists(st.integers(0, 6_000), max_size=3))]:
+        entry = _fault(draw, names, at_ms)
+        faults.append(entry)
+        undo = PAIRS.get(entry["kind"])
+        if undo and draw(st.booleans()):
+            kept = {key: value for key, value in entry.items() if key in ("host", "process", "to", "after")}
+            later_ms = entry["at_ms"] + draw(st.integers(1, 9_000))
+            faults.append({**kept, **_amounts(draw, undo), "kind": undo, "at_ms": later_ms})
     data = {
         "schema": 1,
         "name": "drawn",
         "question": "do the engines agree?",
         "host": hosts,
+        "link": [_link(draw, names) for _ in range(draw(st.integers(0, 3)))],
         "fault": faults,
-        "server": {"diskless_sync_delay_ms": draw(st.sampled_from([0, 1_000, 5_000]))},
+        "server": {
+            "version": draw(st.sampled_from(get_args(Version))),
+            "diskless_sync_delay_ms": draw(st.sampled_from([0, 1_000, 5_000])),
+            "min_replicas_to_write": draw(st.integers(0, 2)),
+            "min_replicas_max_lag_s": draw(st.integers(1, 3)),
+            "repl_timeout_s": draw(st.sampled_from([2, 60])),
+        },
         "sentinel": {
             "quorum": draw(st.integers(1, len(names))),
             "down_after_ms": draw(st.integers(200, 3_000)),
@@ -45,6 +55,58 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         "run": {"horizon_ms": 16_000},
     }
     return parse(_toml(data))
+
+
+def _host(draw: st.DrawFn, name: str) -> dict:
+    return {
+        "name": name,
+        "registrar": draw(st.booleans()),
+        "clock_offset_ms": draw(st.sampled_from([0, 0, 999, -86_400_000])),
+        "clock_drift_ppm": draw(st.sampled_from([0, 0, 50, -100_000])),
+    }
+
+
+def _link(draw: st.DrawFn, names: list[str]) -> dict:
+    places = st.sampled_from(["*", *names])
+    return {"from": draw(places), "to": draw(places), **_shape(draw), "loss_percent": draw(st.sampled_from([0, 2, 30]))}
+
+
+def _shape(draw: st.DrawFn) -> dict:
+    return {
+        "delay_us": draw(st.sampled_from([60, 2_000, 30_000])),
+        "jitter_us": draw(st.sampled_from([0, 700, 50_000])),
+    }
+
+
+def _fault(draw: st.DrawFn, names: list[str], at_ms: int) -> dict:
+    """A fault that begins something; all but the first may wait for an event."""
+    kind = draw(st.sampled_from(sorted(set(get_args(FaultKind)) - set(PAIRS.values()))))
+    entry = {"kind": kind, "host": draw(st.sampled_from(names)), "at_ms": at_ms, **_amounts(draw, kind)}
+    if kind in ("crash", "pause"):
+        entry["process"] = draw(st.sampled_from(["all", "redis", "sentinel"]))
+    if kind in ("drop", "delay"):
+        entry["to"] = draw(st.sampled_from(["*", *names]))
+    if at_ms > 0:
+        entry["after"] = draw(st.sampled_from(["", *get_args(Trigger)]))
+    if entry.get("after"):
+        entry["host"] = draw(st.sampled_from([LEADER, PROMOTED, *names]))
+        entry["at_ms"] = draw(st.sampled_from([0, 100, 2_000]))
+    return entry
+
+
+def _amounts(draw: st.DrawFn, kind: str) -> dict:
+    """The keys that only this kind of fault has."""
+    amounts = {
+        "restart": {"data": st.sampled_from(["empty", "old"]), "load_ms": st.sampled_from([0, 1_500])},
+        "partition": {"side": st.integers(1, 3)},
+        "drop": {"percent": st.sampled_from([10, 50, 100])},
+        "step": {"step_ms": st.sampled_from([-86_400_000, -3_000, 1_500, 60_000])},
+        "drift": {"drift_ppm": st.sampled_from([-100_000, 20, 100_000])},
+        "slow-disk": {"flush_ms": st.sampled_from([20, 2_500])},
+        "busy": {"busy_ms": st.sampled_from([300, 4_000, 12_000])},
+    }.get(kind, {})
+    drawn = {key: draw(values) for key, values in amounts.items()}
+    return {**drawn, **_shape(draw)} if kind == "delay" else drawn
 
 
 def _toml(data: dict) -> str:
@@ -70,6 +132,13 @@ def test_same_seed_gives_same_trace_in_world_and_batch(scenario: Scenario, seed:
 def test_host_loss_scenarios_agree(name: str) -> None:
     scenario = load(f"scenarios/host_loss/{name}.toml")
     assert simulate(scenario, 2, 7, "batch", 1) == simulate(scenario, 2, 7, "world", 1)
+
+
+def test_engines_agree_on_a_start_from_told_phases() -> None:
+    told = {"host": "host2", "kind": "server", "about": "host1", "t_us": -40_000, "pong_age_us": 300_000,
+            "ok_age_us": 300_000, "ping_pending_us": 0, "info_age_us": 2_000_000}  # fmt: skip
+    scenario = load(HOST_LOSS, ["run.horizon_ms=13000", "fault.1.at_ms=12000"])
+    assert simulate(scenario, 2, 7, "batch", 1, phases=[told]) == simulate(scenario, 2, 7, "world", 1, phases=[told])
 
 
 def test_number_of_workers_does_not_matter() -> None:

@@ -1,0 +1,260 @@
+"""Connections and ways of the simulated network, one packet at a time."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.effects import PING
+from model.scenario import parse
+from sim import network, ways
+from sim.dispatch import happen
+from sim.settings import settings_of
+from sim.state import CLOSED, MAX_EVENTS, OPEN, REDIS, SENTINEL, WORLD, actor
+from sim.steady import prepare
+from sim.world import World
+
+DELAY_US = 5_000
+RTO_US = network.RTO_US + 2 * DELAY_US
+SCENARIO = """
+schema = 1
+name = "two"
+question = "what does the network do?"
+server.primary = "a"
+sentinel.quorum = 1
+network.delay_us = 5000
+run.horizon_ms = 60000
+host = [{ name = "a", sentinel = false, registrar = false }, { name = "b", redis = false, registrar = false }]
+"""
+LINK = actor(SENTINEL, 1) * network.LINKS
+"""Number of the connection on which the sentinel of b sends commands to the server of a."""
+A, B = 0, 1
+
+
+_STATE = WORLD.new()
+"""One for all tests: `prepare` makes it as new, and it takes a second to build."""
+
+
+class Wire:
+    """A world whose programs stand still: what arrives at them is held by the stopped process, with its time."""
+
+    def __init__(self):
+        self.state = _STATE
+        prepare(self.state, settings_of(parse(SCENARIO)), 1, 0)
+        self.state.n_fresh = 0
+        for owner in (actor(REDIS, A), actor(SENTINEL, B)):
+            self.state.process[owner].paused = 1
+        self.pending = []
+        self.arrived = []
+        self.start_us = self.state.now_us
+
+    def run_until(self, t_us):
+        while self._next() and self.state.event[self._next()[1]].t_us <= self.start_us + t_us:
+            _, place = self.pending.pop(0)
+            event = self.state.event[place]
+            if event.kind == network.DELIVER and event.generation == self.state.connection[event.connection].generation:
+                self.arrived.append((event.t_us - self.start_us, event.backwards, event.message.kind))
+            happen(self.state, place)
+        self.state.now_us = self.start_us + t_us
+
+    def _next(self):
+        state = self.state
+        for place in state.fresh[: state.n_fresh]:
+            self.pending.append(((state.event[place].t_us, state.event[place].order), place))
+        state.n_fresh = 0
+        self.pending.sort()
+        return self.pending[0] if self.pending else None
+
+    def send(self, t_us, backwards=0):
+        self.run_until(t_us)
+        network.send_data(self.state, LINK, backwards, self.state.now_us).message.kind = PING
+
+    def kill(self, t_us, from_, to):
+        self.run_until(t_us)
+        ways.drop(self.state, from_, 1 + to, 100)
+        ways.notice_deaths(self.state)
+
+    def mend(self, t_us, from_, to):
+        self.run_until(t_us)
+        ways.deliver(self.state, from_, 1 + to)
+        ways.notice_deaths(self.state)
+
+    def times(self, backwards=0):
+        return [t_us for t_us, direction, _ in self.arrived if direction == backwards]
+
+
+@pytest.fixture
+def wire():
+    return Wire()
+
+
+def test_data_takes_the_delay_of_its_own_direction(wire):
+    ways.delay(wire.state, A, 1 + B, 20_000, 0)
+    wire.send(0)
+    wire.send(0, backwards=1)
+    wire.run_until(30_000)
+    assert wire.times() == [DELAY_US]
+    assert wire.times(backwards=1) == [20_000]
+
+
+def test_a_connect_takes_both_directions(wire):
+    ways.delay(wire.state, A, 1 + B, 20_000, 0)
+    network.open_connection(wire.state, LINK, actor(REDIS, A), wire.state.now_us)
+    wire.run_until(60_000)
+    assert wire.times(backwards=1) == [25_000]
+
+
+def test_nothing_overtakes(wire):
+    ways.delay(wire.state, B, 1 + A, 30_000, 0)
+    wire.send(0)
+    ways.delay(wire.state, B, 1 + A, 1_000, 0)
+    wire.send(10)
+    wire.run_until(60_000)
+    assert wire.times() == [30_000, 30_000]
+
+
+def test_jitter_is_at_most_what_it_says_and_keeps_the_order(wire):
+    ways.delay(wire.state, B, 1 + A, 1_000, 9_000)
+    for number in range(50):
+        wire.send(number * 1_000)
+    wire.run_until(200_000)
+    ages = [t_us - 1_000 * number for number, t_us in enumerate(wire.times())]
+    assert len(ages) == 50
+    assert all(1_000 <= age <= 10_000 for age in ages)
+    assert len(set(ages)) > 10
+
+
+def test_data_on_a_dead_way_arrives_at_the_next_retransmission_after_its_return(wire):
+    wire.kill(0, B, A)
+    wire.send(1_000)
+    wire.send(300_000)
+    wire.mend(1_000_000, B, A)
+    wire.run_until(3_000_000)
+    assert wire.times() == [1_000 + 8 * RTO_US + DELAY_US] * 2
+
+
+def test_without_acknowledgements_a_sender_stops_at_its_first_time_out(wire):
+    wire.kill(0, A, B)
+    wire.send(1_000)
+    wire.send(1_000 + RTO_US - 1)
+    wire.send(1_000 + RTO_US)
+    wire.run_until(600_000)
+    assert wire.times() == [1_000 + DELAY_US, 1_000 + RTO_US - 1 + DELAY_US]
+    wire.mend(1_000_000, A, B)
+    wire.run_until(3_000_000)
+    assert wire.times()[2:] == [1_000 + 8 * RTO_US + DELAY_US]
+
+
+def test_a_connect_needs_both_ways_and_is_tried_again_by_the_law_of_syns(wire):
+    wire.kill(0, A, B)
+    network.open_connection(wire.state, LINK, actor(REDIS, A), wire.state.now_us)
+    wire.send(500_000)
+    wire.mend(1_500_000, A, B)
+    wire.run_until(4_000_000)
+    answered_us = 2 * network.SYN_PERIOD_US + 2 * DELAY_US
+    assert wire.times(backwards=1) == [answered_us]
+    assert wire.times() == [answered_us + DELAY_US]
+
+
+def test_a_neighbour_that_cannot_answer_is_given_up_even_if_only_one_way_is_dead(wire):
+    wire.kill(0, A, B)
+    network.open_connection(wire.state, LINK, actor(REDIS, A), wire.state.now_us)
+    wire.run_until(wire.state.neighbour_us + 1)
+    assert wire.times(backwards=1) == [wire.state.neighbour_us]
+
+
+def test_once_given_up_a_connect_fails_after_three_queries(wire):
+    wire.kill(0, B, A)
+    started_us = wire.state.neighbour_us + 5
+    wire.run_until(started_us)
+    network.open_connection(wire.state, LINK, actor(REDIS, A), wire.state.now_us)
+    wire.run_until(started_us + 5_000_000)
+    assert wire.times(backwards=1) == [started_us + network.NO_ROUTE_US]
+
+
+def test_a_packet_that_is_lost_at_random_comes_with_a_retransmission(wire):
+    period_us = 200_000_000
+    ways.way_between(wire.state, B, A).loss_percent = 30
+    for number in range(200):
+        wire.send(number * period_us)
+    wire.run_until(201 * period_us)
+    ages = [t_us - number * period_us for number, t_us in enumerate(wire.times())]
+    late = [age for age in ages if age > DELAY_US]
+    assert 40 <= len(late) <= 80
+    assert set(late) <= {DELAY_US + RTO_US * 2**tries for tries in range(9)}
+
+
+def test_what_follows_a_loss_tells_of_it():
+    """Fast recovery: a round trip and a quarter after the follower was sent, not a retransmission time-out."""
+    wire = Wire()
+    wire.kill(0, B, A)
+    wire.send(1_000)
+    wire.mend(2_000, B, A)
+    wire.send(10_000)
+    wire.run_until(1_000_000)
+    assert wire.times() == [10_000 + 2 * DELAY_US * 5 // 4 + DELAY_US] * 2
+
+
+def test_data_of_a_closed_connection_is_forgotten_wherever_it_waits(wire):
+    free = wire.state.n_free
+    wire.send(0)
+    wire.run_until(100_000)
+    wire.kill(100_000, B, A)
+    wire.send(200_000)
+    wire.send(300_000)
+    assert wire.state.n_free < free
+    network.close_by_owner(wire.state, LINK, wire.state.now_us)
+    wire.run_until(10_000_000)
+    assert wire.state.connection[LINK].state == CLOSED
+    assert wire.state.n_free == free - _queued(wire.state)
+
+
+def _queued(state):
+    """Events that stopped programs still hold: their own timers."""
+    count = 0
+    for process in state.process:
+        at = process.held.first
+        while at:
+            count += 1
+            at = state.event[at - 1].next
+    return count
+
+
+def test_a_vanished_host_loses_its_clients_and_a_split_one_does_not():
+    state = Wire().state
+    state.side[A] = 1
+    ways.notice_deaths(state)
+    assert ways.way_between(state, network.place_of(actor(REDIS, B)), A).dead_us != 0
+    assert ways.way_between(state, ways.CLIENT_SIDE, A).dead_us == 0
+    state.attached[A] = 0
+    ways.notice_deaths(state)
+    assert ways.way_between(state, ways.CLIENT_SIDE, A).dead_us != 0
+
+
+def test_programs_of_one_host_keep_the_delay_of_an_unshaped_network():
+    state = Wire().state
+    ways.delay(state, A, 0, 70_000, 0)
+    assert ways.way_between(state, A, A).delay_us == ways.UNSHAPED_US
+    assert ways.way_between(state, ways.CLIENT_SIDE, A).delay_us == ways.UNSHAPED_US
+    assert ways.way_between(state, A, B).delay_us == 70_000
+
+
+def test_every_place_of_the_agenda_is_free_or_will_happen():
+    """Nothing leaks: not where connections close, programs die or a network falls apart."""
+    faults = [("pause", "host2", 0), ("vanish", "host1", 500), ("return", "host1", 9_000), ("resume", "host2", 14_000)]
+    text = "\n".join(f'[[fault]]\nkind = "{kind}"\nhost = "{host}"\nat_ms = {at_ms}' for kind, host, at_ms in faults)
+    head = 'schema = 1\nname = "leaks"\nquestion = "?"\nserver.primary = "host1"\nsentinel.down_after_ms = 1000\n'
+    hosts = "\n".join(f'[[host]]\nname = "host{number}"' for number in range(1, 5))
+    world = World(parse(f"{head}{hosts}\n{text}\n[run]\nhorizon_ms = 40000"), seed=3)
+    world.trace()
+    state = world.state
+    due = state.order - world.happened
+    held = sum(_length(state, connection.held[direction]) for connection in state.connection for direction in (0, 1))
+    assert state.n_free + due + held + _queued(state) == MAX_EVENTS
+    assert state.connection[LINK].state in (CLOSED, OPEN)
+
+
+def _length(state, queue):
+    count, at = 0, queue.first
+    while at:
+        count, at = count + 1, state.event[at - 1].next
+    return count
