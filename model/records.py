@@ -107,8 +107,12 @@ class Record:
         """A fresh slotted object with every value at 0, or at the limit nearest to 0."""
         state = self._class()
         for field in self.fields:
-            make = field.record.new if field.record else (lambda field=field: min(max(0, field.low), field.high))
-            setattr(state, field.name, [make() for _ in range(field.count)] if field.count else make())
+            if field.record:
+                value = [field.record.new() for _ in range(field.count)] if field.count else field.record.new()
+            else:
+                start = min(max(0, field.low), field.high)
+                value = [start] * field.count if field.count else start
+            setattr(state, field.name, value)
         return state
 
     @cached_property

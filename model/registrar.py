@@ -37,6 +37,7 @@ from model.effects import (
     LOOKUP,
     LOOKUP_REPLY,
     MAX_HOSTS,
+    OK_REPLY,
     PRIMARY,
     QUERY,
     REDIS_CONNECTED,
@@ -138,7 +139,7 @@ def on_message(node, now_us, source, message, out):
         _answered(node, out)
         _command(node, out)
         send(out, REDIS_LINK, INFO)
-    elif kind == LINK_CLOSED:
+    elif kind == LINK_CLOSED or kind == OK_REPLY:  # a server held up by a script answers INFO with an error
         _lose(node, now_us, out)
     elif kind == INFO_REPLY:
         _answered(node, out)
