@@ -215,6 +215,15 @@ class SentinelSection(Section):
         ge=100,
         le=3_600_000,
     )
+    reboot_down_after_ms: int = setting(
+        0,
+        "a primary that loads its dataset for longer than this after a restart counts as down, 0 = never (from 7.0 on)",
+        unit="ms",
+        kind="vendor default",
+        source="sentinel.c 7.0, master-reboot-down-after-period",
+        ge=0,
+        le=3_600_000,
+    )
     parallel_syncs: int = setting(
         1,
         "replicas pointed to the new primary at once",
@@ -829,6 +838,14 @@ def _check_together(scenario: Scenario, where: str) -> None:
             f"{scenario.sentinel.quorum}, but only {sentinels} sentinels are defined",
             f"1 to {sentinels} (a quorum counts sentinels)",
             f"set `sentinel.quorum = {sentinels // 2 + 1}`, or add hosts with `sentinel = true`",
+        )
+    if scenario.sentinel.reboot_down_after_ms and scenario.server.version == "6.2":
+        raise ScenarioError(
+            where,
+            "sentinel.reboot_down_after_ms",
+            str(scenario.sentinel.reboot_down_after_ms),
+            '0 with server.version = "6.2"',
+            "master-reboot-down-after-period came with 7.0",
         )
     longest_ms = scenario.probe.register_period_ms * (MAX_OPEN - 2)
     if scenario.probe.register_timeout_ms > longest_ms:

@@ -31,11 +31,11 @@ and stored, but no instance is judged and no failover begins or goes on. A rewri
 stops the process: later parts of the same handler see a later clock (`_now`), and what the handler sends leaves when
 it is over. What the file holds is all that a restart keeps: `FILE`.
 
-Left out: instants are not cut to whole ms; of equal counts of votes, and of replicas to be pointed to the new primary,
-the lower host number comes first (in Redis the order of a hash table); CLIENT SETNAME, AUTH and the parts of a
-transaction are not counted as commands of their own among the 100 that may be pending. Several groups (they would
-share the current epoch and the links between sentinels), scripts, hostnames, sentinels that change address or id, a
-file that cannot be written, SENTINEL SET / MONITOR / REMOVE.
+Left out: instants are not cut to whole ms; of equal counts of votes the lower host number wins, and replicas are
+pointed to the new primary in a cyclic order of host numbers (in Redis both follow the order of a hash table); CLIENT
+SETNAME, AUTH and the parts of a transaction are not counted as commands of their own among the 100 that may be pending.
+Several groups (they would share the current epoch and the links between sentinels), scripts, hostnames, sentinels that
+change address or id, a file that cannot be written, SENTINEL SET / MONITOR / REMOVE.
 """
 
 from __future__ import annotations
@@ -224,6 +224,7 @@ SENTINEL = Record(
     [
         number("me", "number of its host", 0, MAX_HOSTS),
         number("hosts", "number of hosts in the scenario", 0, MAX_HOSTS),
+        number("first", "where its table of replicas begins: the order of a hash table", 0, MAX_HOSTS),
         number("quorum", "sentinels that must agree", 1, MAX_HOSTS),
         duration("down_after_us", "down-after-milliseconds"),
         duration("failover_timeout_us", "failover-timeout"),
@@ -907,9 +908,10 @@ def _reconf_next(node, now_us, out):
     for number_ in range(node.hosts):
         if _follows(node, number_) and node.server[number_].reconf & _RECONF_UNDER_WAY != 0:
             under_way += 1
-    for number_ in range(node.hosts):
+    for step in range(node.hosts):
         if under_way >= node.parallel_syncs:
             break
+        number_ = (node.first + step) % node.hosts
         server = node.server[number_]
         if not _follows(node, number_) or _is_reconfigured(node, number_):
             continue

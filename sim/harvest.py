@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model import sentinel
 from model.effects import COUNT_CONFIRMED, COUNT_LOST, COUNT_REFUSED, COUNT_UNKNOWN
 from sim.state import CLIENT, SENTINEL, actor, note
 
@@ -38,7 +39,7 @@ def _last_primary(world):
         process = world.process[actor(SENTINEL, host)]
         if process.exists == 1 and process.alive == 1 and world.sentinel[host].config_epoch > newest:
             newest = world.sentinel[host].config_epoch
-            best = world.sentinel[host].primary
+            best = sentinel.current_primary(world.sentinel[host])
     return best
 
 

@@ -160,7 +160,8 @@ def _finish_handshake(world, number, now_us):
     there_us = now_us + ways.transit_us(world, _way(world, number, 0))
     answered_us = there_us + ways.transit_us(world, _way(world, number, 1))
     connection.open_us = answered_us
-    if world.process[connection.target].alive == 1:
+    target = world.process[connection.target]
+    if target.alive == 1 and there_us >= target.listens_us:
         _notify(world, number, answered_us, LINK_OPEN)
         if connection.held[0].first != 0:
             send_held(world, number, 0, answered_us)

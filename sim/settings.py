@@ -62,6 +62,7 @@ def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = No
     settings.quorum = scenario.sentinel.quorum
     settings.down_after_us = scenario.sentinel.down_after_ms * 1000
     settings.failover_timeout_us = scenario.sentinel.failover_timeout_ms * 1000
+    settings.reboot_down_after_us = scenario.sentinel.reboot_down_after_ms * 1000
     settings.parallel_syncs = scenario.sentinel.parallel_syncs
     settings.flush_us = scenario.sentinel.flush_us
     settings.redis_timeout_us = scenario.registrar.redis_timeout_ms * 1000

@@ -34,8 +34,8 @@ PLACES = MAX_HOSTS + 1
 AT_LEADER, AT_PROMOTED = MAX_HOSTS + 1, MAX_HOSTS + 2
 """Hosts of a fault that only its trigger tells: who reported it, and whom it is about."""
 
-TRIGGER_US = 3_000
-"""From a fault's trigger until it can be struck: somebody has to read the log first. Kind: assumed."""
+TRIGGER_US = 1_500
+"""From a fault's trigger until it can be struck: somebody has to read the log first. Kind: measured (docs/lab.md)."""
 
 LINKS = sentinel.LINKS
 """Links of an actor: a sentinel has the most."""
@@ -144,6 +144,7 @@ PROCESS = Record(
         flag("alive", "it runs now"),
         flag("paused", "it is stopped (SIGSTOP)"),
         nested("held", "what has come for it while it is stopped", QUEUE),
+        instant("listens_us", "its kernel refuses connections before"),
         instant("busy_us", "it stands still until then (flush)"),
         number("generation", "of its timers", 0, _ANY, count=TIMERS),
     ],

@@ -88,6 +88,7 @@ SETTINGS = Record(
         number("quorum", "quorum", 1, MAX_HOSTS),
         duration("down_after_us", "down-after-milliseconds"),
         duration("failover_timeout_us", "failover-timeout"),
+        duration("reboot_down_after_us", "master-reboot-down-after-period"),
         number("parallel_syncs", "parallel-syncs", 1, MAX_HOSTS),
         duration("flush_us", "one flush of a sentinel's configuration"),
         duration("redis_timeout_us", "registrar.redis_timeout_ms"),
@@ -167,6 +168,7 @@ def _clear(world):
         process = world.process[actor_]
         process.exists = 0
         process.alive = 0
+        process.listens_us = 0
         process.paused = 0
         process.busy_us = 0
         process.held.first = 0
@@ -319,10 +321,11 @@ def _steady_sentinel(world, settings, host, seed, run):
     node.quorum = settings.quorum
     node.down_after_us = settings.down_after_us
     node.failover_timeout_us = settings.failover_timeout_us
-    node.reboot_down_after_us = 0
+    node.reboot_down_after_us = settings.reboot_down_after_us
     node.parallel_syncs = settings.parallel_syncs
     node.flush_us = settings.flush_us
     draws.start(node.stream, seed, run, owner, _TICKS)
+    node.first = draws.below(world.stream, settings.hosts)
     _calm(node, settings.primary)
     now_us = clocks.wall_us(world, host)
     replica_info_us = draws.below(world.stream, sentinel.INFO_PERIOD_US + MEAN_RESIDUAL_US)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from model.measures import MILESTONES, Facts, RunMeasures, measure, proportion
 from model.scenario import Scenario
@@ -63,6 +64,9 @@ class Sharpness:
     ----------
     mean_ms, sd_ms : float
         Of measured - predicted; `sd_ms` is None for fewer than two.
+    robust_sd_ms : float
+        The same from the median absolute deviation: without the few runs in which a PING left between the question and
+        the fault, which nothing in the phases can tell.
     measured_sd_ms : float or None
         Spread of the measured values within their cells: what is left to a prediction that knows no phases.
     coverage : dict
@@ -74,6 +78,7 @@ class Sharpness:
     n: int
     mean_ms: float
     sd_ms: float | None
+    robust_sd_ms: float
     measured_sd_ms: float | None
     coverage: dict[str, Any]
 
@@ -152,6 +157,7 @@ def _sharpness(group: str, milestone: str, hits: Sequence[Hit]) -> Sharpness:
         len(hits),
         round(float(misses.mean()), 3),
         round(float(misses.std(ddof=1)), 3) if len(hits) > 1 else None,
+        round(float(stats.median_abs_deviation(misses, scale="normal")), 3),
         _sd_within(hits),
         proportion(inside, len(hits)),
     )

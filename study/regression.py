@@ -461,10 +461,9 @@ def judge_matrix(evaluated: Sequence[Evaluated]) -> Regression:
         pooled += pool_rows(name, of_class)
         courses += pool_courses(name, of_class)
     agreeing = sum(cell.verdict == Verdict.AGREES for cell in cells)
-    verdict, reason = _judge_whole(cells, agreeing)
-    return Regression(
-        cells, tuple(pooled), tuple(_correct_courses(courses)), tuple(scores(evaluated)), agreeing, verdict, reason
-    )
+    courses = list(_correct_courses(courses))
+    verdict, reason = _judge_whole(cells, agreeing, _wrong_classes(pooled, courses))
+    return Regression(cells, tuple(pooled), tuple(courses), tuple(scores(evaluated)), agreeing, verdict, reason)
 
 
 def _correct(evaluated: Sequence[Evaluated]) -> list[Evaluated]:
@@ -565,14 +564,23 @@ def _is_inside(both: Samples) -> np.ndarray:
     return (low <= real) & (real <= high)
 
 
-def _judge_whole(cells: Sequence[CellResult], agreeing: int) -> tuple[Verdict, str]:
+def _wrong_classes(pooled: Sequence[PooledRow], courses: Sequence[PooledCourse]) -> list[str]:
+    """Classes of faults that disagree in bias, in a 95 % quantile or in a course."""
+    rows = [row.fault_class for row in pooled if Verdict.DISAGREES in (row.verdict, row.p95.get("verdict"))]
+    rows += [each.fault_class for each in courses if each.verdict == Verdict.DISAGREES]
+    return list(dict.fromkeys(rows))
+
+
+def _judge_whole(cells: Sequence[CellResult], agreeing: int, wrong_classes: Sequence[str]) -> tuple[Verdict, str]:
     counts = Counter(cell.verdict for cell in cells)
     reason = f"{agreeing} of {len(cells)} cells agree" + "".join(
         f", {counts[verdict]} {verdict}"
         for verdict in (Verdict.DISAGREES, Verdict.EXPLAINED, Verdict.UNDECIDED, Verdict.NO_DATA)
         if counts[verdict]
     )
-    if counts[Verdict.DISAGREES]:
+    if wrong_classes:
+        reason += f"; as a class disagree: {', '.join(wrong_classes)}"
+    if counts[Verdict.DISAGREES] or wrong_classes:
         return Verdict.DISAGREES, reason
     return (Verdict.AGREES if agreeing >= ENOUGH * len(cells) else Verdict.UNDECIDED), reason
 

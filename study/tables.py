@@ -151,12 +151,12 @@ def conditional_text(conditional: dict[str, Any]) -> str:
     """How closely single real runs were predicted from their own phases."""
     cells = [
         [row["group"], row["milestone"], row["n"], _plain_ms(row["mean_ms"]), _plain_ms(row["sd_ms"]),
-         _plain_ms(row["measured_sd_ms"]), f"{row['coverage']['k']} of {row['coverage']['n']}",
+         _plain_ms(row["robust_sd_ms"]), _plain_ms(row["measured_sd_ms"]), f"{row['coverage']['k']} of {row['coverage']['n']}",
          _interval(row["coverage"])]
         for row in conditional["rows"]
     ]  # fmt: skip
     head = ["single runs, predicted from their phases, ms", "milestone", "n", "mean error", "sd of errors",
-            "sd of measured", "in 5..95 %", "95 % interval"]  # fmt: skip
+            "robust sd", "sd of measured", "in 5..95 %", "95 % interval"]  # fmt: skip
     return _table(head, cells)
 
 

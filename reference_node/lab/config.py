@@ -66,6 +66,11 @@ def sentinel_conf(scenario: Scenario, network: Network, host: str) -> str:
         f"sentinel down-after-milliseconds {MASTER_NAME} {section.down_after_ms}",
         f"sentinel failover-timeout {MASTER_NAME} {section.failover_timeout_ms}",
         f"sentinel parallel-syncs {MASTER_NAME} {section.parallel_syncs}",
+        *(
+            [f"sentinel master-reboot-down-after-period {MASTER_NAME} {section.reboot_down_after_ms}"]
+            if section.reboot_down_after_ms
+            else []
+        ),
         f"sentinel auth-pass {MASTER_NAME} {scenario.server.password}",
     ]
     own = network.bind_address(host)

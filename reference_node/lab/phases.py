@@ -19,7 +19,7 @@ from reference_node.lab.cluster import Cluster
 from reference_node.lab.config import MASTER_NAME
 from reference_node.lab.recorder import wall_us
 
-LEAD_S = 0.05
+LEAD_S = 0.02
 """The sentinels are asked so long before the first fault; their answers take a few ms. Kind: assumed."""
 
 
