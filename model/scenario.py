@@ -570,6 +570,10 @@ class Scenario(Section):
         text = json.dumps(told, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def on_version(self, version: Version) -> Scenario:
+        """The same scenario on servers of another family."""
+        return self.model_copy(update={"server": self.server.model_copy(update={"version": version})})
+
     @property
     def host_names(self) -> tuple[str, ...]:
         """Names in order; an index into this is a host's number everywhere."""

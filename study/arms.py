@@ -59,6 +59,26 @@ def simulate(
         return sim.simulate(scenario, runs, seed, engine, jobs, lambda done, all_: progress(done / all_))
 
 
+def on_real_server(scenario: Scenario, server: str | None, voice: Voice) -> tuple[Scenario, str]:
+    """The scenario with the family of the server that will replay it, and the path of that server.
+
+    Raises
+    ------
+    EnvironmentLacks
+        There is no such server.
+    """
+    from reference_node.lab import servers
+
+    chosen = servers.choose(server, scenario.server.version)
+    if chosen.family is None:
+        voice.say(f"warning: {chosen.flavour} {chosen.version} is of no family that is modelled; predicted as "
+                  f"{scenario.server.version}")  # fmt: skip
+    elif chosen.family != scenario.server.version:
+        voice.say(f"server.version is {chosen.family}, as that of the server found ({scenario.server.version} asked)")
+        scenario = scenario.on_version(chosen.family)
+    return scenario, str(chosen.path)
+
+
 @dataclass(slots=True)
 class RealRuns:
     """Real runs of a scenario; those that ended are kept whatever happens next.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from model.errors import EnvironmentLacks
+from model.errors import EnvironmentLacks, UsageError
 from model.measures import Facts, RunMeasures, measure, summarise
 from model.scenario import Scenario
 from model.trace import Trace
+from model.versions import Version
 from study import arms, folders, stored, tables
 from study.arms import RealRuns, Voice
 from study.exits import ExitCode
@@ -93,18 +94,24 @@ class Outcome:
 def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> Outcome:
     """Both arms of one scenario, as far as they can be had; see `study.cli` for `args`."""
     voice.say(f"{scenario.name}: {scenario.question}")
-    traces = arms.simulate(scenario, args.runs, args.seed, voice, args.engine, args.jobs)
-    outcome = Outcome(scenario, Arm.of(scenario, traces), None)
     real = RealRuns([])
-    try:
-        if args.stored:
-            real.traces = _stored_runs(scenario, voice)
-        else:
-            real.measure(scenario, args.real, args.seed, voice, args.server, make_up=True)
-    except EnvironmentLacks as error:
-        outcome.lacks = error
-    except KeyboardInterrupt:
-        outcome.interrupted = True
+    server, lacks = "", None
+    if args.stored:
+        scenario, real.traces = _stored_runs(scenario, voice)
+    else:
+        try:
+            scenario, server = arms.on_real_server(scenario, args.server, voice)
+        except EnvironmentLacks as error:
+            lacks = error
+    traces = arms.simulate(scenario, args.runs, args.seed, voice, args.engine, args.jobs)
+    outcome = Outcome(scenario, Arm.of(scenario, traces), None, lacks=lacks)
+    if server:
+        try:
+            real.measure(scenario, args.real, args.seed, voice, server, make_up=True)
+        except EnvironmentLacks as error:
+            outcome.lacks = error
+        except KeyboardInterrupt:
+            outcome.interrupted = True
     if real.traces:
         from study.compare import compare_measures
 
@@ -117,13 +124,21 @@ def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> O
     return outcome
 
 
-def _stored_runs(scenario: Scenario, voice: Voice) -> list[Trace]:
-    """Those of the regression run, else what else was stored."""
-    path, found = stored.path_of(scenario), stored.runs(scenario)
-    if not found:
-        path, found = folders.stored_runs(scenario)
-    voice.say(f"stored real runs: {path}")
-    return found
+def _stored_runs(scenario: Scenario, voice: Voice) -> tuple[Scenario, list[Trace]]:
+    """Stored runs on servers of the scenario's own family, else of any other; the scenario becomes theirs."""
+    own = scenario.server.version
+    for version in (own, *(each for each in get_args(Version) if each != own)):
+        candidate = scenario.on_version(version)
+        path, found = stored.path_of(candidate), stored.runs(candidate)
+        if not found:
+            path, found = folders.stored_runs(candidate)
+        if found:
+            voice.say(f"stored real runs: {path}, server.version {version}")
+            return candidate, found
+    raise UsageError(
+        f"{scenario.name}: no stored real runs with digest {scenario.digest} in reports/ or runs/\n\n"
+        "hint: `hastudy compare` without --stored measures and stores them"
+    )
 
 
 def _predict_each(

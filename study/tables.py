@@ -151,7 +151,8 @@ def conditional_text(conditional: dict[str, Any]) -> str:
     """How closely single real runs were predicted from their own phases."""
     cells = [
         [row["group"], row["milestone"], row["n"], _plain_ms(row["mean_ms"]), _plain_ms(row["sd_ms"]),
-         _plain_ms(row["robust_sd_ms"]), _plain_ms(row["measured_sd_ms"]), f"{row['coverage']['k']} of {row['coverage']['n']}",
+         _plain_ms(row["robust_sd_ms"]), _plain_ms(row["measured_sd_ms"]),
+         f"{row['coverage']['k']} of {row['coverage']['n']}",
          _interval(row["coverage"])]
         for row in conditional["rows"]
     ]  # fmt: skip

@@ -111,11 +111,11 @@ def write(out: Path, found: Findings, command: Sequence[str]) -> None:
     for name, rows in _tables(found).items():
         _write_csv(out / "tables" / f"{name}.csv", rows)
     by_name = {cell.name: cell for cell in found.cells}
-    naive = {score.name: score.constant_ms / 1000 for score in found.result.scores}
+    naive = naive_constants_s(found.result)
     for name in SHOWN:
         cell = by_name.get(f"{name}[{matrix.FAMILY}]")
         if cell:
-            _save(ecdf_figure(cell, naive, found), out / f"ecdf_{name}.png")
+            _save(ecdf_figure(cell, naive, found.sim_runs, found.seed), out / f"ecdf_{name}.png")
     _save(pit_figure(found.result), out / "pit.png")
     _save(shifts_figure(found.result), out / "shifts.png")
     _save(conditional_figure(found.single), out / "conditional.png")
@@ -193,13 +193,13 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 # --- pictures --------------------------------------------------------------------------------------------------------
 
 
-def ecdf_figure(cell: Cell, naive_s: dict[str, float], found: Findings) -> Figure:
+def ecdf_figure(cell: Cell, naive_s: dict[str, float], sim_runs: int, seed: int) -> Figure:
     """Distribution functions of all milestones of a cell: measured, predicted, and "delay + constant"."""
     import sim
 
     facts = Facts.of(cell.scenario)
     real = [measure(trace, facts) for trace in stored.runs(cell.scenario)]
-    predicted = [measure(trace, facts) for trace in sim.simulate(cell.scenario, found.sim_runs, found.seed)]
+    predicted = [measure(trace, facts) for trace in sim.simulate(cell.scenario, sim_runs, seed)]
     shown = [name for name in MILESTONES if len(plots.values_s(real, name))]
     figure = Figure(figsize=(16, 4.1 * -(-len(shown) // 4) + 0.6), dpi=plots.DPI, layout="constrained")
     for name, ax in zip(shown, figure.subplots(-(-len(shown) // 4), 4, squeeze=False).flat, strict=False):
@@ -275,6 +275,11 @@ def conditional_figure(single: dict[str, Any]) -> Figure:
     figure.suptitle("Grey: measured values within their cells. Light blue: measured - predicted from the phases just "
                     "before the fault. Blue: the same, robust", x=0.01, ha="left", fontsize=12, color=INK)  # fmt: skip
     return figure
+
+
+def naive_constants_s(result: Regression) -> dict[str, float]:
+    """What "delay + constant" adds for each milestone that counts from the fault, in s."""
+    return {each.name: each.constant_ms / 1000 for each in result.scores if each.name not in regression.FROM_RETURN}
 
 
 def _save(figure: Figure, path: Path) -> None:

