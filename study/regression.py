@@ -453,11 +453,16 @@ def resolution_ms(sim_ms: np.ndarray, n: int) -> float:
 
 
 def judge_matrix(evaluated: Sequence[Evaluated]) -> Regression:
-    """Correct all p values together, and judge cells, classes and the whole."""
+    """Correct all p values together, and judge cells, classes and the whole.
+
+    A cell whose disagreement is explained says nothing about the rest of its class, and is not pooled.
+    """
     cells = tuple(_judge_cell(each) for each in _correct(evaluated))
+    explained = {cell.name for cell in cells if cell.verdict == Verdict.EXPLAINED}
+    shared = [each for each in evaluated if each.samples is not None and each.name not in explained]
     pooled, courses = [], []
     for name in dict.fromkeys(each.fault_class for each in evaluated):
-        of_class = [each for each in evaluated if each.fault_class == name and each.samples is not None]
+        of_class = [each for each in shared if each.fault_class == name]
         pooled += pool_rows(name, of_class)
         courses += pool_courses(name, of_class)
     agreeing = sum(cell.verdict == Verdict.AGREES for cell in cells)

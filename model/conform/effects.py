@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 from model.conform.guards import HELD_UP_MS, At
 from model.conform.lines import until_ms
-from model.conform.state import Expected, Group, Instance, RollCall
+from model.conform.state import RECONF_IS_SENT, RECONF_NOT, Expected, Group, Instance, RollCall
 from model.sentinel import (
     MAX_DESYNC_MS,
     NONE,
     RECONF,
-    RECONF_IS_SENT,
-    RECONF_NOT,
     SELECT,
     SEND_NO_ONE,
     UPDATE_CONFIG,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from model import sentinel
 from model.conform.lines import Line
-from model.conform.state import STATES, Group, Instance, Process
+from model.conform.state import RECONF_IS_DONE, RECONF_IS_INPROG, RECONF_IS_SENT, STATES, Group, Instance, Process
 
 MIN_TICK_MS = 1000 // (2 * sentinel.BASE_HZ - 1) - 1
 """Least time from the last line of a tick to the first one of the next; 1 ms is left to slewed clocks."""
@@ -314,7 +314,7 @@ def reconf(*wanted: int) -> Guard:
 def free_slot(at: At) -> Refusal | None:
     """At most parallel-syncs at once."""
     limit = at.group.settings.parallel_syncs
-    busy = (sentinel.RECONF_IS_SENT, sentinel.RECONF_IS_INPROG)
+    busy = (RECONF_IS_SENT, RECONF_IS_INPROG)
     under_way = sum(each.reconf in busy for each in at.group.replicas.values())
     return refuse_if(
         limit is not None and under_way >= limit, f"{under_way} replicas are under way, and parallel-syncs is {limit}"
@@ -346,10 +346,7 @@ def all_replicas_done(at: At) -> Refusal | None:
     left = [
         address
         for address, each in group.replicas.items()
-        if address != group.promoted
-        and each.reconf != sentinel.RECONF_IS_DONE
-        and not each.given_up
-        and each.s_down is False
+        if address != group.promoted and each.reconf != RECONF_IS_DONE and not each.given_up and each.s_down is False
     ]
     return refuse_if(bool(left), f"replica {', '.join(left)} is neither reconfigured nor down")
 

@@ -13,13 +13,10 @@ from enum import IntEnum
 from model.conform import effects
 from model.conform import guards as needs
 from model.conform.guards import At, Guard, in_state, reconf
+from model.conform.state import RECONF_IS_DONE, RECONF_IS_INPROG, RECONF_IS_SENT, RECONF_NOT
 from model.sentinel import (
     NONE,
     RECONF,
-    RECONF_IS_DONE,
-    RECONF_IS_INPROG,
-    RECONF_IS_SENT,
-    RECONF_NOT,
     SELECT,
     SEND_NO_ONE,
     UPDATE_CONFIG,

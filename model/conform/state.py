@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from model.sentinel import NONE, RECONF_NOT, WAIT_START
+from model.sentinel import NONE, WAIT_START
+
+# How far a replica's reconfiguration is. The machine keeps flags, of which some go together; a log shows steps.
+RECONF_NOT, RECONF_IS_SENT, RECONF_IS_INPROG, RECONF_IS_DONE = range(4)
 
 STATES = ("NONE", "WAIT_START", "SELECT", "SEND_NO_ONE", "WAIT_PROMOTION", "RECONF", "UPDATE_CONFIG")
 """Names of the states of a failover, by number."""

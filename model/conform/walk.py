@@ -11,12 +11,11 @@ from model.conform.guards import LATE_MS, At, Refusal
 from model.conform.lines import Line, clock
 from model.conform.possible import Finding
 from model.conform.rules import RULES, Phase, Rule
-from model.conform.state import STATES, Expected, Group, Instance, Process, Settings
+from model.conform.state import RECONF_NOT, STATES, Expected, Group, Instance, Process, Settings
 from model.sentinel import (
     ELECTION_TIMEOUT_US,
     NONE,
     RECONF,
-    RECONF_NOT,
     SELECT,
     SEND_NO_ONE,
     WAIT_PROMOTION,

@@ -21,13 +21,13 @@ MATRIX = """
 [[block]]
 scenario = "process_killed"
 real_runs = 8
-variants = [{ "sentinel.down_after_ms" = 1000, "run.horizon_ms" = 2500 }]
+variants = [{ "sentinel.down_after_ms" = 1000, "run.horizon_ms" = 4000 }]
 
 [[block]]
 scenario = "process_killed"
 real_runs = 8
 cause = "the second cell is made wrong"
-variants = [{ "sentinel.down_after_ms" = 1200, "run.horizon_ms" = 2500 }]
+variants = [{ "sentinel.down_after_ms" = 1200, "run.horizon_ms" = 4000 }]
 """
 RUN = ["--stored", "--jobs", "1", "--runs", "100"]
 

@@ -16,7 +16,7 @@ import pytest
 from model.scenario import load
 from sim import simulate
 
-RUNS, SEED = 400, 20_260_101
+RUNS, SEED = 2_000, 20_260_101
 
 REAL_MEAN_MS = {
     ("primary_process_crashes", "sdown_first"): 10_046,
@@ -59,7 +59,7 @@ OTHER_TOLERANCE_MS = {
 @cache
 def means_ms(name: str) -> dict[str, float]:
     """Means over the simulated runs in which the event happened."""
-    scenario = load(f"scenarios/host_loss/{name}.toml")
+    scenario = load(f"scenarios/host_loss/{name}.toml", [f"host.{host}.registrar=false" for host in range(3)])
     values: dict[str, list[int]] = {}
     for trace in simulate(scenario, RUNS, SEED, jobs=1):
         for quantity, t_us in first_times(trace.events, scenario.fault[1].at_ms * 1000).items():
