@@ -12,6 +12,10 @@ from sim import clocks, ways
 from sim.state import ACCEPTED, CLIENT_SIDE, PROBER, REFUSED_WRITE, SILENT, WRITE_CHECK, note, schedule
 
 
+SILENT_AFTER_US = 1_000_000
+"""Silence is what lasts longer than this. Kind: specified (by the lab's prober)."""
+
+
 def expect_change(world, host):
     """A server may answer writes differently now: look at the prober's next write."""
     _look_from(world, host, world.now_us)
@@ -37,16 +41,28 @@ def check(world, host):
     if world.process[host].busy_us > world.now_us:
         _look_from(world, host, world.process[host].busy_us)
     outcome = _outcome(world, host)
+    if outcome != SILENT:
+        world.silent_since_us[host] = 0
     if outcome == world.seen[host]:
+        return
+    if outcome == SILENT and not _is_long_silent(world, host):
+        _look_from(world, host, world.now_us + 1)
         return
     world.seen[host] = outcome
     answered_us = world.now_us + 2 * ways.UNSHAPED_US
     if outcome == SILENT:
-        note(world, world.now_us, CLIENT_SIDE, PROBER, WRITE_SILENT, host + 1, 0, 0)
+        note(world, world.silent_since_us[host], CLIENT_SIDE, PROBER, WRITE_SILENT, host + 1, 0, 0)
     elif outcome == ACCEPTED:
         note(world, answered_us, CLIENT_SIDE, PROBER, WRITE_ACCEPTED, host + 1, 0, 0)
     else:
         note(world, answered_us, CLIENT_SIDE, PROBER, WRITE_REFUSED, host + 1, 0, 0)
+
+
+def _is_long_silent(world, host):
+    """Silence is what lasts; it counts from the first write without an answer."""
+    if world.silent_since_us[host] == 0:
+        world.silent_since_us[host] = world.now_us
+    return world.now_us - world.silent_since_us[host] > SILENT_AFTER_US
 
 
 def _outcome(world, host):

@@ -222,6 +222,7 @@ WORLD = Record(
         number("n_reports", "reports so far", 0, MAX_REPORTS),
         nested("report", "the reports", REPORT_ROW, MAX_REPORTS),
         number("seen", "what the write prober saw last, by server, 0 = nothing yet", 0, 3, count=MAX_HOSTS),
+        instant("silent_since_us", "first write without an answer, by server, 0 = none", MAX_HOSTS),
         number("write_due", "1 = a check of the write prober is on the agenda", 0, 1, count=MAX_HOSTS),
         number("parent", "history that each history continues, 0 = none", 0, MAX_BRANCHES, count=MAX_BRANCHES),
         number("fork_offset", "up to which offset", 0, _ANY, count=MAX_BRANCHES),

@@ -185,6 +185,7 @@ def _clear(world):
         world.snapshot_offset[host] = 0
         world.seen[host] = 0
         world.write_due[host] = 0
+        world.silent_since_us[host] = 0
     for branch in range(MAX_BRANCHES):
         world.parent[branch] = 0
         world.fork_offset[branch] = 0

@@ -41,7 +41,8 @@ host = [{ name = "host1" }, { name = "host2" }, { name = "host3" }]
 fault = [
     { kind = "crash", host = "host1", at_ms = 0 }, { kind = "step", host = "host2", step_ms = -9000, at_ms = 8000 },
     { kind = "drift", host = "host3", drift_ppm = 900, at_ms = 5000 },
-    { kind = "fail-saves", host = "host3", at_ms = 9000 }, { kind = "slow-disk", host = "host3", flush_ms = 50, at_ms = 7000 },
+    { kind = "fail-saves", host = "host3", at_ms = 9000 },
+    { kind = "slow-disk", host = "host3", flush_ms = 50, at_ms = 7000 },
     { kind = "restart", host = "host1", data = "old", load_ms = 9000, at_ms = 5000 },
     { kind = "drop", host = "host3", to = "host1", at_ms = 7000 },
     { kind = "busy", host = "host2", busy_ms = 9000, at_ms = 6000 },
