@@ -11,7 +11,6 @@ from model.effects import WRITE_ACCEPTED, WRITE_REFUSED, WRITE_SILENT
 from sim import clocks, ways
 from sim.state import ACCEPTED, CLIENT_SIDE, PROBER, REFUSED_WRITE, SILENT, WRITE_CHECK, note, schedule
 
-
 SILENT_AFTER_US = 1_000_000
 """Silence is what lasts longer than this. Kind: specified (by the lab's prober)."""
 
@@ -41,28 +40,30 @@ def check(world, host):
     if world.process[host].busy_us > world.now_us:
         _look_from(world, host, world.process[host].busy_us)
     outcome = _outcome(world, host)
-    if outcome != SILENT:
-        world.silent_since_us[host] = 0
-    if outcome == world.seen[host]:
+    if world.seen[host] != SILENT and _is_long_silent(world, host, outcome):
+        world.seen[host] = SILENT
+        note(world, world.silent_since_us[host], CLIENT_SIDE, PROBER, WRITE_SILENT, host + 1, 0, 0)
+    if outcome == SILENT:
+        if world.seen[host] != SILENT:
+            _look_from(world, host, world.now_us + 1)
         return
-    if outcome == SILENT and not _is_long_silent(world, host):
-        _look_from(world, host, world.now_us + 1)
+    world.silent_since_us[host] = 0
+    if outcome == world.seen[host]:
         return
     world.seen[host] = outcome
     answered_us = world.now_us + 2 * ways.UNSHAPED_US
-    if outcome == SILENT:
-        note(world, world.silent_since_us[host], CLIENT_SIDE, PROBER, WRITE_SILENT, host + 1, 0, 0)
-    elif outcome == ACCEPTED:
+    if outcome == ACCEPTED:
         note(world, answered_us, CLIENT_SIDE, PROBER, WRITE_ACCEPTED, host + 1, 0, 0)
     else:
         note(world, answered_us, CLIENT_SIDE, PROBER, WRITE_REFUSED, host + 1, 0, 0)
 
 
-def _is_long_silent(world, host):
-    """Silence is what lasts; it counts from the first write without an answer."""
-    if world.silent_since_us[host] == 0:
+def _is_long_silent(world, host, outcome):
+    """Silence is what lasts; it counts from the first write without an answer, and up to the first answer."""
+    if outcome == SILENT and world.silent_since_us[host] == 0:
         world.silent_since_us[host] = world.now_us
-    return world.now_us - world.silent_since_us[host] > SILENT_AFTER_US
+    since_us = world.silent_since_us[host]
+    return since_us != 0 and world.now_us - since_us > SILENT_AFTER_US
 
 
 def _outcome(world, host):
