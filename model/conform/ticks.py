@@ -85,7 +85,10 @@ def _mark(at: At, phase: Phase, event: str) -> tuple[str, str]:
 
 def _fits(tick: Tick, at: At, phase: Phase, event: str) -> bool:
     """Whether the line can be of the same tick as the last one."""
-    if not tick.open or not 0 <= at.now_ms - tick.last_ms < MIN_TICK_MS:
+    gap_ms = at.now_ms - tick.last_ms
+    # A rewrite of the configuration file stands between an attempt and the vote for itself, however long it takes.
+    flushed = at.own_start and event == "+vote-for-leader"
+    if not tick.open or gap_ms < 0 or (gap_ms >= MIN_TICK_MS and not flushed):
         return False
     name = at.group.name if at.group else ""
     if phase == Phase.SWITCH or (name and name != tick.group and name not in tick.groups_done):
