@@ -63,6 +63,7 @@ REPORTS = (
     "drop", "deliver", "delay", "step", "drift", "slow-disk", "fast-disk", "fail-saves", "mend-saves", "busy",
     "failover",
     "count-confirmed", "count-refused", "count-unknown", "count-lost",
+    "binding-written", "binding-found", "binding-missing", "binding-unanswered",
 )  # fmt: skip
 (
     _NONE,
@@ -79,6 +80,7 @@ REPORTS = (
     DROP_PACKETS, DELIVER_PACKETS, DELAY, STEP, DRIFT, SLOW_DISK, FAST_DISK, FAIL_SAVES, MEND_SAVES, BUSY,
     MANUAL_FAILOVER,
     COUNT_CONFIRMED, COUNT_REFUSED, COUNT_UNKNOWN, COUNT_LOST,
+    BINDING_WRITTEN, BINDING_FOUND, BINDING_MISSING, BINDING_UNANSWERED,
 ) = range(len(REPORTS))  # fmt: skip
 
 _ANY = FAR_FUTURE_US

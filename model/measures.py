@@ -26,7 +26,11 @@ makes parts non-negative and add up exactly to the window: going back from the w
 a later boundary decided nothing and is left out, so its part is empty; the time between two remaining boundaries
 belongs to the part that the later one ends; time after the last one belongs to the part that would have come next.
 
-Left out: blind time (404 for a live registration) is not measured yet; its entry is there with n = 0.
+Blind time
+----------
+A binding is live from when it was sent to a server that accepted it until the end that was written, by true time; so
+are all of them together, since each replaces the one before. A server is *blind* while it answers that there is none:
+a registrar that asks it answers 404 for a registration that is live. A server that does not answer is not blind.
 """
 
 from __future__ import annotations
@@ -156,6 +160,8 @@ class RunMeasures:
         Registrations acknowledged and lost; None when the run did not count them.
     two_writable_us : int or None
         Time in which two servers or more accepted writes; None without write prober.
+    blind : dict of str to int
+        µs after the first fault in which each server lacked a live binding; empty without expiry prober.
     """
 
     run: int
@@ -170,6 +176,12 @@ class RunMeasures:
     branches: dict[str, bool] = field(default_factory=dict)
     lost: int | None = None
     two_writable_us: int | None = None
+    blind: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def blind_us(self) -> int | None:
+        """Blind time of all servers together; None without expiry prober."""
+        return sum(self.blind.values()) if self.blind else None
 
     @property
     def censored(self) -> bool:
@@ -198,6 +210,7 @@ def measure(trace: Trace, facts: Facts) -> RunMeasures:
     _measure_return(run, by_name, facts, struck)
     _measure_writes(run, by_name, facts)
     _measure_registrations(run, by_name, facts)
+    _measure_blindness(run, by_name)
     _measure_parts(run, by_name, facts, struck)
     counts = by_name["count-lost"]
     run.lost = sum(event.code for event in counts) if counts else None
@@ -513,6 +526,36 @@ def _measure_registrations(run: RunMeasures, by_name: dict[str, list[Event]], fa
             run.windows[f"register@{host}"] = _windows(seen, "confirmed", run.horizon_us)
 
 
+def _measure_blindness(run: RunMeasures, by_name: dict[str, list[Event]]) -> None:
+    """Time in which each server answered that there is no binding while one was live."""
+    lives = _merged((event.t_us, event.t_us + event.detail_us) for event in by_name["binding-written"])
+    names = ("binding-found", "binding-missing", "binding-unanswered")
+    changes = sorted((event for name in names for event in by_name[name]), key=lambda event: event.t_us)
+    missing_us: dict[str, int] = {}
+    for event in changes:
+        since_us = missing_us.pop(event.about, event.t_us)
+        run.blind[event.about] = run.blind.get(event.about, 0) + _overlap(since_us, event.t_us, lives)
+        if event.event == "binding-missing":
+            missing_us[event.about] = event.t_us
+    for host, since_us in missing_us.items():
+        run.blind[host] += _overlap(since_us, run.horizon_us, lives)
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same instants as spans that do not touch, in order."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            start, end = merged[-1][0], max(merged.pop()[1], end)
+        merged.append((start, end))
+    return merged
+
+
+def _overlap(start_us: int, end_us: int, spans: Iterable[tuple[int, int]]) -> int:
+    """How much of a stretch, as far as it lies after the first fault, is in one of the spans."""
+    return sum(max(0, min(end_us, end) - max(start_us, start, 0)) for start, end in spans)
+
+
 def _windows(changes: list[tuple[str, int, int]], good: str, horizon_us: int) -> list[Window]:
     """Windows of outcomes other than `good` that reach past the first fault.
 
@@ -594,6 +637,7 @@ def summarise(traces: Sequence[Trace], runs: Sequence[RunMeasures]) -> dict[str,
     head = traces[0]
     usable = [run for run in runs if not run.stalled]
     nodes = sorted({host for run in usable for host in run.parts})
+    looked_up = sorted({host for run in usable for host in run.blind})
     outages = sorted({name for run in usable for name in run.windows}, key=lambda name: (name != WRITE_OUTAGE, name))
     return {
         "schema": SCHEMA,
@@ -616,7 +660,10 @@ def summarise(traces: Sequence[Trace], runs: Sequence[RunMeasures]) -> dict[str,
         "losses": {
             "acknowledged_lost": statistics([run.lost for run in usable if run.lost is not None]),
             "two_writable_ms": quantiles([r.two_writable_us for r in usable if r.two_writable_us is not None]),
-            "blind_ms": {"n": 0},
+            "blind_ms": quantiles([run.blind_us for run in usable if run.blind_us is not None]),
+            "blind_by_server_ms": {
+                host: quantiles([run.blind[host] for run in usable if host in run.blind]) for host in looked_up
+            },
         },
     }
 

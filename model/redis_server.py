@@ -669,7 +669,7 @@ def _cron(node, now_us, out):
     if node.role == REPLICA:
         _look_after_link(node, now_us, out)
     elif node.cron_runs % REPL_PING_PERIOD == 0 and node.replicas != 0:
-        _ping_replicas(node, out)
+        extend_history(node, out)
     _look_after_replicas(node, now_us, out)
     delay_s = (node.sync_delay_us + 999_999) // 1_000_000
     waited_s = _longest_wait_s(node, now_us)
@@ -713,8 +713,8 @@ def _look_after_replicas(node, now_us, out):
         listed >>= 4
 
 
-def _ping_replicas(node, out):
-    """The primary's PING to its replicas is part of the history, too."""
+def extend_history(node, out):
+    """One more step of the history, for all replicas in sync: a PING to them, or a write that a driver makes."""
     node.offset += 1
     listed = node.replicas
     while listed != 0:

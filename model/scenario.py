@@ -364,6 +364,31 @@ class ProbeSection(Section):
         ge=5,
         le=10_000,
     )
+    expiry_s: int = setting(
+        0,
+        "life of a binding that is written to every server that takes writes and looked up on all, 0 = none",
+        unit="s",
+        kind="assumed",
+        source="most scenarios do not ask about expiry",
+        ge=0,
+        le=86_400,
+    )
+    expiry_refresh_s: int = setting(
+        30,
+        "it is written anew this often, as a phone registers again",
+        unit="s",
+        kind="assumed",
+        source="half of a life of 60 s",
+        ge=1,
+        le=86_400,
+    )
+    expiry_form: Literal["expireat", "expire"] = setting(
+        "expireat",
+        "how its end is said: `expireat` is the instant by the true time of the client, in whole s; `expire` a time to "
+        "live, which the primary turns into an instant by its own clock",
+        kind="vendor default",
+        source="Flexisip writes EXPIREAT",
+    )
 
 
 class Fault(Section):
@@ -521,7 +546,7 @@ class Claim(Section):
     """One thing that the scenario expects of the prediction, in numbers."""
 
     quantity: str = pydantic.Field(
-        description="a milestone, an outage, `lost`, `two_writable`, or a course (failover, lost_election, ...)"
+        description="a milestone, an outage, `lost`, `two_writable`, `blind`, or a course (failover, ...)"
     )
     statistic: Literal["p5", "p50", "p95", "min", "max", "mean", "probability", "n"] = pydantic.Field(
         description="of its values in s (of a count for `lost`), or the share of runs"
@@ -655,6 +680,8 @@ def warnings(scenario: Scenario) -> list[str]:
             "probe.register_timeout_ms is not above registrar.redis_timeout_ms: a 500 would come too late "
             "to be seen, and counts as unknown"
         )
+    if 0 < scenario.probe.expiry_s < scenario.probe.expiry_refresh_s:
+        found.append("probe.expiry_refresh_s is above probe.expiry_s: the binding ends before it is written anew")
     servers = [host for host in scenario.host if host.redis]
     if scenario.server.min_replicas_to_write >= len(servers):
         found.append("server.min_replicas_to_write is above the number of replicas: no primary ever takes a write")

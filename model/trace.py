@@ -27,7 +27,7 @@ SCHEMA = 1
 """Version of the trace schema that this code writes and reads."""
 
 ACTORS = ("fault", "sentinel", "redis", "registrar", "client", "prober")
-"""Who may speak: the fault injector, the three programs of a host, a SIP client, the Redis write prober."""
+"""Who may speak: the fault injector, the three programs of a host, a SIP client, the Redis probers."""
 
 EVENTS: dict[str, str] = {
     # faults (actor "fault", host = the host it strikes, about = the receiving host of a way between two;
@@ -102,6 +102,11 @@ EVENTS: dict[str, str] = {
     "count-refused": "code = refused registrations",
     "count-unknown": "code = registrations without a final answer",
     "count-lost": "code = confirmed registrations that the last primary does not hold",
+    # redis expiry prober (actor "prober", host = the client side, about = the server). Of lookups only changes.
+    "binding-written": "a server took the binding; t_us = when it was sent, detail_us = how long it lives from then",
+    "binding-found": "lookup finds the binding",
+    "binding-missing": "lookup does not find the binding; t_us = the answer",
+    "binding-unanswered": "lookup gets an error or no answer; without one, t_us = when it was sent",
 }
 
 

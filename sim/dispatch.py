@@ -6,15 +6,19 @@ and timers last, as an event loop does. What comes while a program stands still 
 
 from __future__ import annotations
 
-from sim import faults, network, prober, processes
+from model.effects import MAX_HOSTS
+from sim import expiry, faults, network, prober, processes
 from sim.state import (
     CLOSING,
     DELIVER,
     FAULT,
+    LOOK_UP,
     NO_ROUTE,
+    REDIS,
     RETRANSMIT,
     SYN,
     TIMER,
+    WRITE_BINDING,
     WRITE_CHECK,
     enqueue,
     put,
@@ -31,6 +35,10 @@ def happen(world, place):
         faults.strike(world, event.actor)
     elif kind == WRITE_CHECK:
         prober.check(world, event.actor)
+    elif kind == LOOK_UP:
+        expiry.look_up(world, event.actor)
+    elif kind == WRITE_BINDING:
+        expiry.write(world)
     elif kind == SYN or kind == NO_ROUTE or kind == RETRANSMIT:
         _happen_to_connection(world, event)
     elif _is_valid(world, event):
@@ -42,6 +50,8 @@ def happen(world, place):
             put(world, place, process.busy_us)
             return
         processes.handle(world, event)
+        if world.binding_life_s != 0 and event.actor // MAX_HOSTS == REDIS:
+            expiry.follow(world, event.actor % MAX_HOSTS, event.message.kind if kind == DELIVER else 0)
     release(world, place)
 
 

@@ -20,7 +20,7 @@ def harvest(world):
             note(world, world.end_us, host, CLIENT, COUNT_LOST, 0, 0, 0)
     for index in range(world.n_registrations):
         branch = world.registration_branch[index]
-        if not _holds(world, final.branch, final.offset, branch, world.registration_offset[index]):
+        if not holds(world, final.branch, final.offset, branch, world.registration_offset[index]):
             _count_lost(world, lost_first, world.registration_host[index])
 
 
@@ -43,7 +43,7 @@ def _last_primary(world):
     return best
 
 
-def _holds(world, branch, offset, wanted_branch, wanted_offset):
+def holds(world, branch, offset, wanted_branch, wanted_offset):
     """True when the history (branch, offset) contains the write (wanted_branch, wanted_offset)."""
     while branch != 0:
         if branch == wanted_branch:

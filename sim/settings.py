@@ -72,6 +72,10 @@ def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = No
     settings.register_period_us = scenario.probe.register_period_ms * 1000
     settings.register_timeout_us = scenario.probe.register_timeout_ms * 1000
     settings.write_period_us = scenario.probe.write_period_ms * 1000
+    settings.expiry_s = scenario.probe.expiry_s
+    settings.expiry_refresh_us = scenario.probe.expiry_refresh_s * 1_000_000
+    settings.expiry_is_absolute = int(scenario.probe.expiry_form == "expireat")
+    settings.expiry_travels_relative = int(scenario.probe.expiry_form == "expire" and differences.relative_expiry)
     settings.horizon_us = scenario.run.horizon_ms * 1000
     settings.probes_nodes = 1
     for row, fault in zip(settings.fault, scenario.fault, strict=False):

@@ -1,8 +1,8 @@
 """The state of one simulated cluster: processes, connections, the agenda of coming events, and what is reported.
 
-These records, and the plain functions of `network`, `ways`, `clocks`, `processes`, `faults`, `prober` and `steady` that
-work on them, obey the rules of the machines (integers, attributes, no clock, no library), because both engines run that
-same source: `world` interprets it inside SimPy, `batch` compiles it.
+These records, and the plain functions of `network`, `ways`, `clocks`, `processes`, `faults`, `prober`, `expiry` and
+`steady` that work on them, obey the rules of the machines (integers, attributes, no clock, no library), because both
+engines run that same source: `world` interprets it inside SimPy, `batch` compiles it.
 
 Time here is true time. What waits stands in queues: data that a connection cannot deliver yet, and what has come for a
 stopped program. Every other event is on the agenda; a place of the agenda belongs to one event wherever that waits.
@@ -56,11 +56,13 @@ MAX_REPORTS = 4_000
 """Most reports of one run. Kind: assumed."""
 MAX_REGISTRATIONS = 32_768
 """Most confirmed registrations of one run. Kind: assumed."""
+MAX_BINDINGS = 512
+"""Most versions of the expiry prober's binding in one run, deletions included. Kind: assumed."""
 MAX_BRANCHES = 256
 """Most histories of one run: range of `redis_server.REDIS.branch`."""
 
 # Kinds of events.
-TIMER, DELIVER, DATAGRAM, GONE, FAULT, WRITE_CHECK, SYN, NO_ROUTE, RETRANSMIT = range(1, 10)
+TIMER, DELIVER, DATAGRAM, GONE, FAULT, WRITE_CHECK, SYN, NO_ROUTE, RETRANSMIT, LOOK_UP, WRITE_BINDING = range(1, 12)
 
 # States of a connection.
 CLOSED, OPENING, OPEN, CLOSING = range(4)
@@ -76,8 +78,8 @@ EVENT = Record(
     [
         instant("t_us", "when"),
         number("order", "events of one instant happen in this order", 0, _ANY),
-        number("kind", "TIMER .. RETRANSMIT", 0, 9),
-        number("actor", "whom it concerns; FAULT: which one; WRITE_CHECK: which server", 0, ACTORS),
+        number("kind", "TIMER .. WRITE_BINDING", 0, 11),
+        number("actor", "whom it concerns; FAULT: which one; WRITE_CHECK, LOOK_UP: which server", 0, ACTORS),
         number("which", "TIMER: its number", 0, TIMERS),
         number("generation", "of the timer or connection: valid only while this is current", 0, _ANY),
         number("connection", "on which it travels", 0, CONNECTIONS),
@@ -182,6 +184,17 @@ FAULT_ROW = Record(
     ],
 )  # fmt: skip
 
+BINDING = Record(
+    "Binding",
+    "One version of the expiry prober's binding.",
+    [
+        number("branch", "history in which a primary made it", 0, 255),
+        number("offset", "at which offset", 0, _ANY),
+        number("until_ms", "when it ends by the primary's clock, 0 = a deletion", 0, _ANY, "ms"),
+        instant("set_us", "when it was made, by the primary's clock"),
+    ],
+)
+
 WORLD = Record(
     "World",
     "One simulated cluster.",
@@ -233,6 +246,18 @@ WORLD = Record(
         number("registration_host", "their nodes", 0, MAX_HOSTS, count=MAX_REGISTRATIONS),
         number("registration_branch", "their histories", 0, 255, count=MAX_REGISTRATIONS),
         number("registration_offset", "and offsets", 0, _ANY, count=MAX_REGISTRATIONS),
+        number("binding_life_s", "life of the expiry prober's binding, 0 = no such prober", 0, 86_400, "s"),
+        duration("binding_refresh_us", "how often it is written"),
+        flag("binding_is_absolute", "its end is said as an instant, by true time"),
+        flag("binding_travels_relative", "to replicas it travels as a time to live"),
+        number("n_bindings", "its versions so far", 0, MAX_BINDINGS),
+        nested("binding", "its versions, of all primaries", BINDING, MAX_BINDINGS),
+        number("held_binding", "1 + number of the newest version that each server holds, 0 = none", 0, MAX_BINDINGS,
+               count=MAX_HOSTS),
+        number("held_until_ms", "when that ends by the server's clock, 0 = deleted or none", 0, _ANY, "ms", MAX_HOSTS),
+        number("looked_up", "what the last lookup reported, by server, 0 = nothing yet", 0, len(REPORTS) - 1,
+               count=MAX_HOSTS),
+        instant("unheard_us", "first lookup without an answer, by server, 0 = none", MAX_HOSTS),
         number("overflow", "1 = a bound of this record was too small: the run is void", 0, 1),
     ],
 )  # fmt: skip

@@ -20,7 +20,7 @@ from __future__ import annotations
 from model import draws, redis_server, registrar, sentinel, sip_client
 from model.effects import MAX_HOSTS, PRIMARY, REPLICA
 from model.records import FAR_FUTURE_US, Record, duration, flag, nested, number
-from sim import clocks, network, prober, ways
+from sim import clocks, expiry, network, prober, ways
 from sim.processes import set_timer
 from sim.state import (
     ACTORS,
@@ -101,6 +101,10 @@ SETTINGS = Record(
         duration("register_period_us", "probe.register_period_ms"),
         duration("register_timeout_us", "probe.register_timeout_ms"),
         duration("write_period_us", "probe.write_period_ms"),
+        number("expiry_s", "probe.expiry_s", 0, 86_400, "s"),
+        duration("expiry_refresh_us", "probe.expiry_refresh_s"),
+        flag("expiry_is_absolute", "probe.expiry_form is expireat"),
+        flag("expiry_travels_relative", "it is not, and the family passes it on so: see model.versions"),
         duration("horizon_us", "run.horizon_ms"),
         number("n_faults", "faults", 0, MAX_FAULTS),
         nested("fault", "their time line; times are relative to the first", FAULT_ROW, MAX_FAULTS),
@@ -130,6 +134,10 @@ def prepare(world, settings, seed, run):
     world.flush_us = settings.flush_us
     world.neighbour_us = _NEIGHBOUR_MIN_US + draws.below(world.stream, _NEIGHBOUR_SPREAD_US)
     world.write_period_us = settings.write_period_us
+    world.binding_life_s = settings.expiry_s
+    world.binding_refresh_us = settings.expiry_refresh_us
+    world.binding_is_absolute = settings.expiry_is_absolute
+    world.binding_travels_relative = settings.expiry_travels_relative
     world.write_phase_us = draws.below(world.stream, settings.write_period_us)
     for place in range(PLACES):
         clocks.set_clock(world, place, 0, 0)
@@ -151,6 +159,7 @@ def prepare(world, settings, seed, run):
                 _steady_client(world, settings, host)
     for host in range(settings.hosts):
         prober.expect_change(world, host)
+    expiry.begin(world)
 
 
 def _clear(world):

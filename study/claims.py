@@ -11,6 +11,7 @@ a milestone                      when it happened; runs in which it did not are 
 ``redis_write``, ``register@H``  total time without, up to the end of the run
 ``lost``                         number of registrations acknowledged and lost
 ``two_writable``                 time in which two servers accepted writes
+``blind``, ``blind@H``           time without a live binding while answering: all servers together, that of H
 a branch                         did it happen: only with ``probability``
 ===============================  ==========================================================================
 
@@ -94,9 +95,13 @@ def _number(quantity: str) -> _Reader:
         return lambda run: _seconds(run.outage_us(quantity)) if quantity in run.windows else None
     if quantity == "two_writable":
         return lambda run: _seconds(run.two_writable_us)
+    if quantity == "blind":
+        return lambda run: _seconds(run.blind_us)
+    if quantity.startswith("blind@"):
+        return lambda run: _seconds(run.blind.get(quantity.removeprefix("blind@")))
     if quantity == "lost":
         return lambda run: run.lost
-    known = (*MILESTONES, WRITE_OUTAGE, "register@HOST", "two_writable", "lost")
+    known = (*MILESTONES, WRITE_OUTAGE, "register@HOST", "two_writable", "blind", "blind@HOST", "lost")
     raise _unknown(quantity, "time or count", known)
 
 

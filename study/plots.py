@@ -179,7 +179,7 @@ def _redis_bands(events: Iterable[Event], host: str, facts: Facts, end_s: float)
         "write-refused": (PALE, "refuses writes", False, ""),
         "write-silent": ("white", "no answer", False, "///"),
     }
-    changes = [(e.t_us / 1e6, looks[e.event]) for e in events if e.actor == "prober" and e.about == host]
+    changes = [(e.t_us / 1e6, looks[e.event]) for e in events if e.event in looks and e.about == host]
     first = looks["write-accepted" if host == facts.primary else "write-refused"]
     return _bands(changes, first, end_s)
 

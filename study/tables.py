@@ -84,13 +84,16 @@ def odds_table(summary: dict[str, Any]) -> str:
 
 def _losses_lines(summary: dict[str, Any]) -> str:
     losses = summary["losses"]
-    lost, two = losses["acknowledged_lost"], losses["two_writable_ms"]
+    lost, two, blind = losses["acknowledged_lost"], losses["two_writable_ms"], losses["blind_ms"]
+    by_server = ", ".join(f"{host} {_seconds(it['p50_ms'])} s" for host, it in losses["blind_by_server_ms"].items())
     return "\n".join(
         [
             "registrations acknowledged and lost: "
             + (f"median {lost['p50']:g}, p95 {lost['p95']:g} in a run" if lost["n"] else "not counted"),
             "two servers writable at once: "
             + (f"median {_seconds(two['p50_ms'])} s, p95 {_seconds(two['p95_ms'])} s" if two["n"] else "not measured"),
+            "live binding not found, all servers together: "
+            + (f"median {_seconds(blind['p50_ms'])} s; {by_server}" if blind["n"] else "not measured"),
         ]
     )
 

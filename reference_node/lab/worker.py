@@ -31,6 +31,7 @@ from reference_node import bindings
 from reference_node.lab import cluster as clusters
 from reference_node.lab import config, kernel, phases
 from reference_node.lab.cluster import Cluster
+from reference_node.lab.expiry_prober import ExpiryProber
 from reference_node.lab.faults import Faults
 from reference_node.lab.isolation import network_needs, require_network_faults
 from reference_node.lab.network import LoopbackNetwork, NamespaceNetwork, Network
@@ -115,7 +116,7 @@ class _Run:
 
     async def _watch(self) -> tuple[int, dict[str, int]]:
         """Probe, strike the faults, count; return the origin of time and how late our loops were."""
-        writes, sip = self._write_prober(), self._sip_prober()
+        writes, expiry, sip = self._write_prober(), self._expiry_prober(), self._sip_prober()
         faults = Faults(self._scenario, self._cluster, self._recorder)
         pause_s = clusters.fault_moment_s(self._rng)
         horizon_s = self._scenario.run.horizon_ms / 1000
@@ -126,12 +127,18 @@ class _Run:
             await asyncio.sleep(pause_s - PROBE_LEAD_S)
             self._network.forget_lateness()
             group.create_task(writes.run(self._stop))
+            group.create_task(expiry.run(self._stop))
             group.create_task(sip.run(self._stop))
             origin_us = await faults.run(begin, horizon_s)
             ticker.cancel()
             self._stop.set()
         await self._count(sip, origin_us + self._scenario.run.horizon_ms * 1000)
-        late_us = {"the write prober": writes.late_us, "a fault": faults.late_us, "a packet": self._network.late_us}
+        late_us = {
+            "the write prober": writes.late_us,
+            "the expiry prober": expiry.late_us,
+            "a fault": faults.late_us,
+            "a packet": self._network.late_us,
+        }
         return origin_us, late_us
 
     async def _note_phases(self, pause_s: float) -> None:
@@ -157,13 +164,24 @@ class _Run:
             events=events,
         )
 
-    def _write_prober(self) -> WriteProber:
-        servers = {host: self._network.client_address(host) for host in self._cluster.redis_hosts}
+    def _servers(self) -> dict[str, str]:
+        """Client address of each Redis server."""
+        return {host: self._network.client_address(host) for host in self._cluster.redis_hosts}
 
+    def _expiry_prober(self) -> ExpiryProber:
+        def report(host: str, event: str, t_us: int, detail_us: int) -> None:
+            self._recorder.add(t_us, "client", "prober", event, host, detail_us)
+
+        server, probe = self._scenario.server, self._scenario.probe
+        return ExpiryProber(self._servers(), server.password, probe, self._cluster.redis, report)
+
+    def _write_prober(self) -> WriteProber:
         def report(host: str, event: str, t_us: int) -> None:
             self._recorder.add(t_us, "client", "prober", event, host)
 
-        return WriteProber(servers, self._scenario.server.password, self._scenario.probe.write_period_ms, report)
+        return WriteProber(
+            self._servers(), self._scenario.server.password, self._scenario.probe.write_period_ms, report
+        )
 
     def _sip_prober(self) -> Prober:
         def emit(host: str, event: str, t_us: int, detail_us: int, code: int) -> None:

@@ -48,11 +48,20 @@ class WriteProber:
     period_ms : int
         Time between two writes to one server.
     report : callable
+    kind : type of Target, optional
+        What is sent, if not writes.
     """
 
-    def __init__(self, servers: Mapping[str, str], password: str, period_ms: int, report: Report) -> None:
+    def __init__(
+        self,
+        servers: Mapping[str, str],
+        password: str,
+        period_ms: int,
+        report: Report,
+        kind: type[Target] | None = None,
+    ) -> None:
         self._period_s = period_ms / 1000
-        self._targets = [_Target(host, address, password, report) for host, address in servers.items()]
+        self._targets = [(kind or Target)(host, address, password, report) for host, address in servers.items()]
         self.late_us = 0
         """Most that a slot came too late."""
 
@@ -71,8 +80,11 @@ class WriteProber:
             target.drop()
 
 
-class _Target:
+class Target:
     """One server: its connection, what is unanswered, and the last outcome."""
+
+    silent = "write-silent"
+    """The outcome of silence."""
 
     def __init__(self, host: str, address: str, password: str, report: Report) -> None:
         self._host, self._address, self._report = host, address, report
@@ -82,25 +94,33 @@ class _Target:
         self._attempt: asyncio.Task | None = None
         self._line: _Line | None = None
 
+    def command(self, number: int) -> bytes:
+        """What is sent in a slot."""
+        return f"SET {KEY} {number}\r\n".encode()
+
+    def outcome(self, reply: bytes) -> str:
+        """What the first line of a reply means, ``-`` being a refused connection."""
+        return "write-accepted" if reply.startswith(b"+") else "write-refused"
+
     def slot(self, number: int) -> None:
-        """Send one write, on a new connection if need be."""
+        """Send one command, on a new connection if need be."""
         now = wall_us()
         if self._unanswered_since and now - self._unanswered_since > SILENT_AFTER_US:
-            self._say("write-silent", self._unanswered_since)
-        if self._outcome == "write-silent" and self._line and self._line.is_hopeless(now):
+            self._say(self.silent, self._unanswered_since)
+        if self._outcome == self.silent and self._line and self._line.is_hopeless(now):
             self.drop()
         self._unanswered_since = self._unanswered_since or now
-        write = f"SET {KEY} {number}\r\n".encode()
+        command = self.command(number)
         if self._line and self._line.is_open:
-            self._line.send(write, now)
+            self._line.send(command, now)
         elif self._attempt is None:
-            self._line = _Line(self, (self._hello, write))
+            self._line = _Line(self, (self._hello, command))
             self._attempt = asyncio.create_task(self._connect(self._line))
 
     def answer(self, reply: bytes) -> None:
-        """A write was answered."""
+        """A command was answered."""
         self._unanswered_since = 0
-        self._say("write-accepted" if reply.startswith(b"+") else "write-refused", wall_us())
+        self._say(self.outcome(reply), wall_us())
 
     def drop(self) -> None:
         """Give up the connection or the attempt to make one."""
@@ -126,9 +146,9 @@ class _Target:
 
 
 class _Line(asyncio.Protocol):
-    """One connection: greets with AUTH and the first write, then counts what was sent against the replies."""
+    """One connection: greets with AUTH and the first command, then counts what was sent against the replies."""
 
-    def __init__(self, target: _Target, greeting: tuple[bytes, bytes]) -> None:
+    def __init__(self, target: Target, greeting: tuple[bytes, bytes]) -> None:
         self._target, self._greeting = target, greeting
         self._transport: asyncio.Transport | None = None
         self._begun_us = wall_us()

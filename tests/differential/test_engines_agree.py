@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from model.scenario import LEADER, MAX_HOSTS, PAIRS, PROMOTED, FaultKind, Scenario, Trigger, load, parse
+from model.scenario import LEADER, MAX_HOSTS, NAMES_PROMOTED, PAIRS, PROMOTED, FaultKind, Scenario, Trigger, load, parse
 from model.versions import Version
 from sim import simulate
 
@@ -52,6 +52,11 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "flush_us": draw(st.sampled_from([0, 500, 20_000])),
         },
         "network": {"delay_us": draw(st.sampled_from([1, 60, 5_000, 30_000]))},
+        "probe": {
+            "expiry_s": draw(st.sampled_from([0, 3, 8])),
+            "expiry_refresh_s": 3,
+            "expiry_form": draw(st.sampled_from(["expireat", "expire"])),
+        },
         "run": {"horizon_ms": 16_000},
     }
     return parse(_toml(data))
@@ -61,14 +66,19 @@ def _host(draw: st.DrawFn, name: str) -> dict:
     return {
         "name": name,
         "registrar": draw(st.booleans()),
-        "clock_offset_ms": draw(st.sampled_from([0, 0, 999, -86_400_000])),
+        "clock_offset_ms": draw(st.sampled_from([0, 0, 999, 4_000, -86_400_000])),
         "clock_drift_ppm": draw(st.sampled_from([0, 0, 50, -100_000])),
     }
 
 
 def _link(draw: st.DrawFn, names: list[str]) -> dict:
-    places = st.sampled_from(["*", *names])
-    return {"from": draw(places), "to": draw(places), **_shape(draw), "loss_percent": draw(st.sampled_from([0, 2, 30]))}
+    sender = draw(st.sampled_from(["*", *names]))
+    to = _receiver(draw, names, sender)
+    return {"from": sender, "to": to, **_shape(draw), "loss_percent": draw(st.sampled_from([0, 2, 30]))}
+
+
+def _receiver(draw: st.DrawFn, names: list[str], sender: str) -> str:
+    return draw(st.sampled_from(["*", *(name for name in names if name != sender)]))
 
 
 def _shape(draw: st.DrawFn) -> dict:
@@ -84,13 +94,14 @@ def _fault(draw: st.DrawFn, names: list[str], at_ms: int) -> dict:
     entry = {"kind": kind, "host": draw(st.sampled_from(names)), "at_ms": at_ms, **_amounts(draw, kind)}
     if kind in ("crash", "pause"):
         entry["process"] = draw(st.sampled_from(["all", "redis", "sentinel"]))
-    if kind in ("drop", "delay"):
-        entry["to"] = draw(st.sampled_from(["*", *names]))
     if at_ms > 0:
         entry["after"] = draw(st.sampled_from(["", *get_args(Trigger)]))
     if entry.get("after"):
-        entry["host"] = draw(st.sampled_from([LEADER, PROMOTED, *names]))
+        found = [LEADER, PROMOTED] if entry["after"] in NAMES_PROMOTED else [LEADER]
+        entry["host"] = draw(st.sampled_from([*found, *names]))
         entry["at_ms"] = draw(st.sampled_from([0, 100, 2_000]))
+    if kind in ("drop", "delay"):
+        entry["to"] = _receiver(draw, names, entry["host"])
     return entry
 
 

@@ -37,6 +37,7 @@ server.primary = "host1"
 server.min_replicas_to_write = 1
 sentinel = { down_after_ms = 1000, failover_timeout_ms = 3000 }
 run.horizon_ms = 14000
+probe = { expiry_s = 3, expiry_refresh_s = 3 }
 host = [{ name = "host1" }, { name = "host2" }, { name = "host3" }]
 fault = [
     { kind = "crash", host = "host1", at_ms = 0 }, { kind = "step", host = "host2", step_ms = -9000, at_ms = 8000 },
@@ -49,6 +50,11 @@ fault = [
 ]
 """
 """A run at whose end many things are under way."""
+RESET = (
+    "way", "clock", "side", "attached", "seen", "parent", "fork_offset", "snapshot_branch", "held_binding",
+    "held_until_ms", "looked_up", "unheard_us",
+)  # fmt: skip
+"""Fields of the world that a run reads."""
 
 
 @pytest.mark.parametrize("name", ["primary_host_vanishes", "primary_process_crashes", "primary_process_freezes"])
@@ -92,7 +98,7 @@ def test_the_state_of_one_run_does_not_show_in_the_next() -> None:
         if value != other and not is_void(host, path)
     ]
     assert not differing
-    for field in ("way", "clock", "side", "attached", "seen", "parent", "fork_offset", "snapshot_branch"):
+    for field in RESET:
         assert plain(fresh, field) == plain(used.state, field), field
 
 

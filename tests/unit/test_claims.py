@@ -45,6 +45,14 @@ def test_losses_are_counted_and_two_primaries_are_timed():
     assert value("two_writable", "mean", [run(two_writable_us=9_500_000), run(two_writable_us=10_500_000)]) == 10
 
 
+def test_blind_time_is_that_of_all_servers_or_of_one():
+    runs = [run(blind={"host1": 0, "host2": 10_500_000, "host3": 1_000_000}), run()]
+    assert value("blind", "p50", runs) == 11.5
+    assert value("blind@host2", "max", runs) == 10.5
+    assert value("blind@host1", "n", runs) == 0.5
+    assert value("blind@host4", "p50", runs) is None
+
+
 def test_a_probability_is_the_share_of_the_runs_that_could_answer():
     runs = [run(branches={"failover": yes}) for yes in (True, False, False, False)]
     assert value("failover", "probability", [*runs, run()]) == 0.25

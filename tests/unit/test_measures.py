@@ -368,6 +368,55 @@ def test_parts_in_other_orders(boundaries, expected):
     assert list(cut(Window(0, 100, False, ()), boundaries).values()) == expected
 
 
+def binding(t_ms: int, what: str, about: str, life_ms: int = 0) -> Event:
+    return Event(t_ms * 1000, "client", "prober", f"binding-{what}", about, life_ms * 1000)
+
+
+def test_a_server_is_blind_while_it_misses_a_live_binding():
+    trace = run_of(
+        binding(-2_000, "written", "host1", 60_000),
+        binding(-1_900, "missing", "host2"), binding(1_500, "found", "host2"),  # 1.5 s of it after the fault
+        binding(-1_900, "found", "host1"), binding(59_000, "missing", "host1"),  # 1 s of it after the end of the run
+        horizon_us=58_000_000,
+    )  # fmt: skip
+    assert measure(trace, FACTS).blind == {"host1": 0, "host2": 1_500_000}
+
+
+def test_what_has_ended_by_true_time_is_not_missed():
+    trace = run_of(
+        binding(0, "written", "host1", 10_000), binding(100, "found", "host1"), binding(8_000, "missing", "host1"),
+        binding(20_000, "written", "host2", 10_000), binding(21_000, "found", "host1"),
+    )  # fmt: skip
+    run = measure(trace, FACTS)
+    assert run.blind == {"host1": 3_000_000}
+    assert run.blind_us == 3_000_000
+
+
+def test_lives_that_overlap_are_one_life():
+    trace = run_of(
+        *(binding(t_ms, "written", host, 10_000) for t_ms, host in [(0, "host1"), (5_000, "host1"), (5_000, "host2")]),
+        binding(1_000, "missing", "host3"), binding(40_000, "found", "host3"),
+    )  # fmt: skip
+    assert measure(trace, FACTS).blind == {"host3": 14_000_000}
+
+
+def test_a_server_that_does_not_answer_is_not_blind():
+    trace = run_of(
+        binding(0, "written", "host1", 60_000), binding(1_000, "missing", "host2"),
+        binding(3_000, "unanswered", "host2"), binding(9_000, "missing", "host2"),
+        horizon_us=10_000_000,
+    )  # fmt: skip
+    run = measure(trace, FACTS)
+    assert run.blind == {"host2": 3_000_000}
+    losses = summarise([trace], [run])["losses"]
+    assert losses["blind_ms"]["p50_ms"] == losses["blind_by_server_ms"]["host2"]["p50_ms"] == 3_000
+
+
+def test_without_expiry_prober_nothing_is_said_of_blindness(make_trace):
+    run = measure(make_trace(), FACTS)
+    assert (run.blind, run.blind_us) == ({}, None)
+
+
 def test_parts_always_add_up():
     seed = 20
     chance = random.Random(seed)

@@ -572,6 +572,7 @@ def test_the_guides_case_has_no_warning():
         ("server.min_replicas_to_write=3", "no primary ever takes a write"),
         ("server.min_replicas_to_write=1", "beside the new one"),
         ("probe.register_timeout_ms=1500", "counts as unknown"),
+        ("probe.expiry_s=29", "ends before it is written anew"),
     ],
 )
 def test_legal_and_dangerous_settings_are_warned_of(override, words):
