@@ -34,6 +34,9 @@ MAX_HOSTS = 7
 MAX_FAULTS = 16
 """Most faults of a scenario. Kind: assumed."""
 
+MAX_BINDINGS = 256
+"""Most writes of the expiry prober in a run, by all servers together. Kind: assumed."""
+
 MAX_LINKS = 64
 """Most entries for links of a scenario. Kind: assumed."""
 
@@ -887,6 +890,7 @@ def _check_together(scenario: Scenario, where: str) -> None:
             f"at most {longest_ms} ({MAX_OPEN - 2} open requests)",
             "probe less often: raise `probe.register_period_ms`",
         )
+    _check_expiry(scenario, where)
     for number, link in enumerate(scenario.link):
         if link.from_ != "*":
             _check_host(scenario, where, f"link.{number}.from", link.from_)
@@ -902,6 +906,20 @@ def _check_together(scenario: Scenario, where: str) -> None:
             "without an entry at 0",
             "times that start at 0",
             "at_ms counts from the first fault: give that one `at_ms = 0`",
+        )
+
+
+def _check_expiry(scenario: Scenario, where: str) -> None:
+    """Refuse more writes of the probed binding than the simulator has room for: each server may take each of them."""
+    probe = scenario.probe
+    horizon_s, hosts = scenario.run.horizon_ms // 1000, len(scenario.host)
+    if probe.expiry_s and (horizon_s // probe.expiry_refresh_s + 2) * hosts > MAX_BINDINGS:
+        raise ScenarioError(
+            where,
+            "probe.expiry_refresh_s",
+            str(probe.expiry_refresh_s),
+            f"at least {horizon_s // (MAX_BINDINGS // hosts - 2) + 1} with this horizon and so many hosts",
+            "write the binding less often, or shorten run.horizon_ms",
         )
 
 

@@ -256,7 +256,7 @@ def test_the_message_says_where_what_allowed_and_what_next():
         (
             "[sentinel]\ndown_afer_ms = 1000\n",
             ("sentinel.down_afer_ms", "unknown (value 1000)",
-             "one of quorum, down_after_ms, failover_timeout_ms, parallel_syncs, flush_us",
+             "one of quorum, down_after_ms, failover_timeout_ms, reboot_down_after_ms, parallel_syncs, flush_us",
              "did you mean `down_after_ms`?"),
         ),
         (
@@ -618,3 +618,12 @@ def test_scenario_files_resolve(path):
 def test_names_of_scenario_files_are_unique():
     names = [path.stem for path in FILES]
     assert len(set(names)) == len(names)
+
+
+def test_a_binding_is_not_written_more_often_than_there_is_room_for():
+    settings = ["probe.expiry_s=60", "run.horizon_ms=600000"]
+    parse("", *settings, "probe.expiry_refresh_s=10")
+    with pytest.raises(ScenarioError) as refusal:
+        parse("", *settings, "probe.expiry_refresh_s=2")
+    assert refusal.value.key == "probe.expiry_refresh_s"
+    parse("", *settings, "probe.expiry_refresh_s=" + refusal.value.allowed.split()[2])
