@@ -13,6 +13,14 @@ from model.trace import Event, Trace
 VANISH = "scenarios/host_loss/primary_host_vanishes.toml"
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the batch engine before workers start, lest each of them compile it."""
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        from sim import batch
+
+        batch.warm_up(load(session.config.rootpath / VANISH))
+
+
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest) -> Scenario:
     """The deployment guide's own case."""
