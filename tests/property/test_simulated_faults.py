@@ -128,14 +128,19 @@ def test_a_slow_disk_delays_the_vote_and_a_fast_one_does_not() -> None:
 
 def test_writes_are_refused_while_saves_fail_and_silent_while_a_script_runs() -> None:
     trace = run(
-        {"kind": "busy", "host": "host1", "busy_ms": 300},
-        {"kind": "fail-saves", "host": "host1", "at_ms": 400},
-        {"kind": "mend-saves", "host": "host1", "at_ms": 700},
+        {"kind": "busy", "host": "host1", "busy_ms": 1_300},
+        {"kind": "fail-saves", "host": "host1", "at_ms": 1_400},
+        {"kind": "mend-saves", "host": "host1", "at_ms": 1_700},
     )
     told = [event for event in trace if event.actor == "prober" and event.about == "host1" and event.t_us > 0]
     assert [event.event for event in told] == ["write-silent", "write-accepted", "write-refused", "write-accepted"]
-    for event, at_us in zip(told, (0, 300_000, 400_000, 700_000), strict=True):
+    for event, at_us in zip(told, (0, 1_300_000, 1_400_000, 1_700_000), strict=True):
         assert at_us <= event.t_us <= at_us + 20_200
+
+
+def test_a_second_without_an_answer_is_not_yet_silence() -> None:
+    trace = run({"kind": "busy", "host": "host1", "busy_ms": 900})
+    assert not those(trace, "write-silent", "host1")
 
 
 def test_writes_stop_when_too_few_replicas_acknowledge() -> None:
