@@ -71,8 +71,9 @@ class Law:
         return true_us + self.offset_us + (true_us - self.base_us) * self.ppm // 1_000_000
 
     def true_us(self, shown_us: int) -> int:
-        """When the clock showed that."""
-        return self.base_us + (shown_us - self.base_us - self.offset_us) * 1_000_000 // (1_000_000 + self.ppm)
+        """When the clock showed that, to the nearest microsecond."""
+        rate = 1_000_000 + self.ppm
+        return self.base_us + ((shown_us - self.base_us - self.offset_us) * 1_000_000 + rate // 2) // rate
 
     def changed(self, at_us: int, step_us: int = 0, ppm: int | None = None) -> Law:
         """The law from `at_us` on, after the clock was set by `step_us` and, unless None, given another rate."""
