@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -231,16 +232,24 @@ def scores_table(scores: Iterable[dict[str, Any]]) -> str:
 
 
 def _totals(regression: dict[str, Any]) -> str:
-    pooled = regression["pooled"]
-    bias = sum(row["verdict"] == "agrees" for row in pooled)
-    p95 = sum(row["p95"]["verdict"] == "agrees" for row in pooled)
-    disagree = sum("disagrees" in (row["verdict"], row["p95"]["verdict"]) for row in pooled)
+    counts = {
+        what: Counter(verdicts)
+        for what, verdicts in (
+            ("bias", [row["verdict"] for row in regression["pooled"]]),
+            ("p95", [row["p95"]["verdict"] for row in regression["pooled"]]),
+        )
+    }
+    classes = "; ".join(
+        f"{what} within its margin in {found['agrees']} rows, outside in {found['disagrees']}, "
+        f"open in {found['undecided']}"
+        for what, found in counts.items()
+    )
     reasons = [
         f"  {cell['name']}: {cell['verdict']}, {cell['reason']}" for cell in regression["cells"] if _needs_reason(cell)
     ]
     return "\n".join(
         [*reasons,
-         f"classes: bias within its margin in {bias} of {len(pooled)} rows, p95 in {p95}; {disagree} rows disagree",
+         f"classes of faults: {classes} (most of them for want of runs)",
          f"verdict: {regression['verdict'].upper()} - {regression['reason']}"]
     )  # fmt: skip
 
