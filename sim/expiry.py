@@ -26,6 +26,7 @@ from model.effects import (
     REPLICATE,
 )
 from sim import clocks, harvest, processes, ways
+from sim.prober import SILENT_AFTER_US
 from sim.state import (
     CLIENT_SIDE,
     LOOK_UP,
@@ -43,9 +44,6 @@ LEAD_US = 2_500_000
 LOOKUP_PERIOD_US = 50_000
 """Between two lookups on one server; the first comes half of it after the first write. Kind: assumed (the lab does the
 same)."""
-
-SILENT_AFTER_US = 1_000_000
-"""Silence is what lasts longer than this. Kind: specified (by the lab's prober)."""
 
 # How a server meets a client: it serves him, answers with an error or by refusing the connection, says nothing.
 _READY, _ERROR, _SILENCE = range(3)

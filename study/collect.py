@@ -47,18 +47,17 @@ class Shelf:
         path = stored.logs_path(cell.scenario, folder)
         kept = stored.logs(path) if path.exists() else ()
         self._logs = [entry for entry in kept if entry["program"] in LOGGED]
-        self._next = 1 + max((trace.run for trace in self._traces), default=-1)
-        self._tried = 0
 
     @property
     def missing(self) -> int:
         """Usable runs that are still to be made."""
         return max(0, self.cell.real_runs - sum(not trace.stalled for trace in self._traces))
 
-    def take_number(self) -> int:
-        """Number of the next run, which also decides when its programs start and its fault strikes."""
-        self._tried += 1
-        return self._next + self._tried - 1
+    @property
+    def numbers(self) -> range:
+        """Numbers of the runs to make, which also decide when their programs start and their faults strike."""
+        first = 1 + max((trace.run for trace in self._traces), default=-1)
+        return range(first, first + self.missing)
 
     def put(self, trace: Trace, logs: list[dict[str, Any]]) -> None:
         """Store one more run."""
@@ -102,16 +101,11 @@ def collect(
 def _collect_once(shelves: dict[str, Shelf], found: dict[str, Server], logs: Path, parallel: int, voice: Voice) -> None:
     resolved = isolation.resolve("namespaces")
     tasks = [
-        Task.make(
-            shelf.cell.scenario,
-            run,
-            SEED,
-            found[shelf.cell.scenario.server.version],
-            resolved,
-            _made(logs, digest, run),
-        )
+        task
         for digest, shelf in shelves.items()
-        for run in [shelf.take_number() for _ in range(shelf.missing)]
+        for task in replay.make_tasks(
+            shelf.cell.scenario, shelf.numbers, SEED, found[shelf.cell.scenario.server.version], resolved, logs / digest
+        )
     ]
     if not tasks:
         return
@@ -127,12 +121,6 @@ def _collect_once(shelves: dict[str, Shelf], found: dict[str, Server], logs: Pat
         left_s = (time.monotonic() - begin) / done * (len(tasks) - done)
         state = f"stalled: {trace.stall_reason}" if trace.stalled else "usable"
         voice.say(f"{done}/{len(tasks)} {shelf.cell.name} run {task.run} {state}; about {left_s / 60:.0f} min left")
-
-
-def _made(logs: Path, digest: str, run: int) -> Path:
-    folder = logs / f"{digest}-{run}"
-    folder.mkdir()
-    return folder
 
 
 def _read_logs(folder: Path, run: int) -> Iterator[dict[str, Any]]:

