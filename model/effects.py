@@ -37,6 +37,10 @@ ASK, ASK_REPLY = 30, 31
 HANDSHAKE, HANDSHAKE_REPLY, PSYNC, CONTINUE, FULL_RESYNC, REPLICATE, ACK, KEEP_ALIVE = 40, 41, 42, 43, 44, 45, 46, 47
 # SIP
 REGISTER, QUERY, RESPONSE = 50, 51, 52
+# keep-alive of a SIP flow (RFC 5626 section 3.5.1)
+CRLF_PING, CRLF_PONG = 53, 54
+# between a SIP client and the DNS; with RESOLVED the driver has put the records into the client's state
+RESOLVE, RESOLVED = 60, 61
 
 # Codes of PONG: what a server answers to PING. Sentinel takes the first three for a sign of life.
 ALIVE, LOADING_REPLY, MASTERDOWN_REPLY, MISCONF_REPLY, BUSY_REPLY, NOAUTH_REPLY = range(6)
@@ -64,6 +68,9 @@ REPORTS = (
     "failover",
     "count-confirmed", "count-refused", "count-unknown", "count-lost",
     "binding-written", "binding-found", "binding-missing", "binding-unanswered",
+    "dns-stop", "dns-start", "dns-remove", "dns-add",
+    "attempt", "registered", "failed", "flow-lost", "untrusted", "resolved", "unresolved",
+    "call-answered", "call-refused", "call-unanswered", "count-calls", "count-calls-failed",
 )  # fmt: skip
 (
     _NONE,
@@ -81,6 +88,9 @@ REPORTS = (
     MANUAL_FAILOVER,
     COUNT_CONFIRMED, COUNT_REFUSED, COUNT_UNKNOWN, COUNT_LOST,
     BINDING_WRITTEN, BINDING_FOUND, BINDING_MISSING, BINDING_UNANSWERED,
+    DNS_STOP, DNS_START, DNS_REMOVE, DNS_ADD,
+    ATTEMPT, REGISTERED, FAILED, FLOW_LOST, UNTRUSTED, NAMES_RESOLVED, NAMES_UNRESOLVED,
+    CALL_ANSWERED, CALL_REFUSED, CALL_UNANSWERED, COUNT_CALLS, COUNT_CALLS_FAILED,
 ) = range(len(REPORTS))  # fmt: skip
 
 _ANY = FAR_FUTURE_US
@@ -91,7 +101,11 @@ MESSAGE = Record(
     [
         number("kind", "one of the message kinds above", 0, 255),
         number("request", "number of a SIP request, given back in the answer", 0, _ANY),
-        number("code", "SIP status; 1/0 for accepted/refused by Redis; step of a handshake", 0, 999),
+        number("client", "1 + number of the client that a SIP request is from, 0 = a prober", 0, 255),
+        number("seconds", "Expires of a REGISTER (0 = leave) and of its 200; Retry-After or Min-Expires of other "
+               "answers, 0 = none", 0, _ANY, "s"),
+        number("code", "SIP status; 1/0 for accepted/refused by Redis; step of a handshake; LINK_OPEN with TLS: "
+               "what the certificate is (model.sip_client)", 0, 999),
         number("role", "role that INFO reports", 0, 2),
         number("primary", "1 + number of the server that is named as primary, 0 = none", 0, MAX_HOSTS),
         flag("link_up", "INFO: the replica is in sync with its primary"),
@@ -141,6 +155,8 @@ def clear(message):
     """Set all fields of a message to 0."""
     message.kind = 0
     message.request = 0
+    message.client = 0
+    message.seconds = 0
     message.code = 0
     message.role = 0
     message.primary = 0

@@ -26,8 +26,9 @@ _T = TypeVar("_T")
 SCHEMA = 1
 """Version of the trace schema that this code writes and reads."""
 
-ACTORS = ("fault", "sentinel", "redis", "registrar", "client", "prober")
-"""Who may speak: the fault injector, the three programs of a host, a SIP client, the Redis probers."""
+ACTORS = ("fault", "sentinel", "redis", "registrar", "client", "prober", "ua", "caller")
+"""Who may speak: the fault injector, the three programs of a host, the register prober of a node, the Redis probers, a
+SIP client of the scenario (user agent), and who calls that client through every node."""
 
 EVENTS: dict[str, str] = {
     # faults (actor "fault", host = the host it strikes, about = the receiving host of a way between two;
@@ -50,6 +51,10 @@ EVENTS: dict[str, str] = {
     "fail-saves": "snapshots of the Redis server fail (MISCONF)",
     "mend-saves": "snapshots succeed again",
     "busy": "a script blocks the Redis server; detail_us = for how long, if nobody kills it",
+    "dns-stop": "the name server answers no more (host = dns)",
+    "dns-start": "it answers again",
+    "dns-remove": "the SRV records of the host are removed",
+    "dns-add": "they are back",
     "failover": "an operator asked this sentinel for a failover",
     # sentinel (about = the instance, or the server that is concerned)
     "+sdown": "instance subjectively down; code 0 = the Redis server of `about`, 1 = its sentinel",
@@ -97,6 +102,20 @@ EVENTS: dict[str, str] = {
     "confirmed": "2xx; t_us = the answer, detail_us = age of the request then, code = status",
     "refused": "final answer other than 2xx; t_us = the answer, detail_us = age of the request, code = status",
     "unknown": "no final answer in time; t_us = when it was given up, detail_us = age of the request",
+    # SIP client of the scenario (actor "ua", host = its name, about = the node concerned)
+    "attempt": "a REGISTER sent as a new transaction; code = number of the flow",
+    "registered": "2xx; detail_us = granted lifetime, code = number of the flow",
+    "failed": "an attempt failed; code = SIP status, 408 = no final answer in time, 0 = no connection",
+    "flow-lost": "the client has noticed that its flow is gone; code 1 = closed, 2 = no pong, 3 = ICMP error",
+    "untrusted": "certificate not accepted; code = what it is (model.sip_client)",
+    "resolved": "the DNS has answered; code = number of records",
+    "unresolved": "the DNS did not answer, or with an error",
+    # calls to a client (actor "caller", host = the client's name, about = the node asked). Only changes.
+    "call-answered": "the client answered; t_us = the answer, detail_us = age of the call then, code = status",
+    "call-refused": "final answer of a node; t_us = the answer, detail_us = age of the call, code = status",
+    "call-unanswered": "no final answer in time; t_us = when it was given up, detail_us = age of the call",
+    "count-calls": "at the end of a run: code = calls through this node",
+    "count-calls-failed": "at the end of a run: code = those that the client did not answer",
     # counted at the end of a run (actor "client", host = the node)
     "count-confirmed": "code = confirmed registrations",
     "count-refused": "code = refused registrations",
@@ -119,7 +138,7 @@ class Event:
     t_us : int
         Instant in µs since the first fault.
     host : str
-        Where; ``client`` for the client side.
+        Where; ``client`` for the client side; the name of a SIP client for `ua` and `caller`.
     actor : str
         One of `ACTORS`.
     event : str

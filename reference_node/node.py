@@ -31,58 +31,59 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from redis.exceptions import RedisError
-
-from model import registrar
-from model.effects import (
-    INFO,
-    INFO_REPLY,
-    LINK_CLOSED,
-    LINK_OPEN,
-    LOOKUP,
-    LOOKUP_REPLY,
-    MESSAGE,
-    PRIMARY,
-    QUERY,
-    REGISTER,
-    REPLICA,
-    STORE,
-    STORE_REPLY,
-)
 from model.errors import EnvironmentLacks, HastudyError
-from model.scenario import RegistrarSection
 from reference_node import bindings, sip
+from reference_node.bindings import Binding, Command
 from reference_node.config import NodeConfig, read_config
-from reference_node.driver import Driver, Hands
-from reference_node.store import INFO_COMMAND, Store, read_replication
+from reference_node.registrar_hands import RegistrarHands, Report
 from reference_node.transactions import Transactions
 
 SUPPORTED = ("path",)
 """SIP extensions that a request may require. Source: RFC 3327."""
 
-US_PER_MS = 1_000
 
-Report = Callable[[str, str, int, int], None]
-"""Takes an event, the host that it is about (or ""), its time in µs since the Unix epoch, and its code."""
+class _Register:
+    """A REGISTER that the machine works on, and what has come of it so far: see `registrar_hands.Job`."""
+
+    def __init__(self, node: Node, envelope: sip.Envelope, registration: bindings.Registration) -> None:
+        self._node, self._envelope, self._registration = node, envelope, registration
+        self._contacts: Sequence[Binding] = ()
+        self._refusal: bindings.Refused | None = None
+        self.aor, self.is_query = registration.aor, registration.is_query
+
+    def found(self, record: list[Binding]) -> Sequence[Command] | None:
+        """Work out what the REGISTER changes."""
+        now_s = int(time.time())
+        if self.is_query:
+            self._contacts = bindings.live(record, now_s)
+            return ()
+        try:
+            change = bindings.change_set(record, self._registration, now_s, self._node.new_field)
+        except bindings.Refused as refusal:
+            self._refusal = refusal
+            return None
+        self._contacts = change.remaining
+        return bindings.commands(self.aor, change)
+
+    def end(self, status: int) -> None:
+        """Answer the client."""
+        self._node.finish(self._envelope, self._answer(status))
+
+    def _answer(self, status: int) -> bytes:
+        if self._refusal:
+            return sip.answer(self._envelope, self._refusal.status, self._refusal.reason)
+        if status != 200:
+            return sip.answer(self._envelope, status)
+        now_s = int(time.time())
+        contacts = [("Contact", bindings.contact_header(binding, now_s)) for binding in self._contacts]
+        return sip.answer(self._envelope, 200, "", *contacts, sip.date_header())
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A REGISTER that the machine works on, and what has come of it so far."""
-
-    envelope: sip.Envelope
-    registration: bindings.Registration
-    change: bindings.Change | None = None
-    contacts: Sequence[bindings.Binding] = ()
-    refusal: bindings.Refused | None = None
-
-
-class Node(asyncio.DatagramProtocol, Hands):
-    """The node without its process: a datagram protocol that is also its machine's hands and its store's listener.
+class Node(asyncio.DatagramProtocol):
+    """The node without its process.
 
     Parameters
     ----------
@@ -92,22 +93,27 @@ class Node(asyncio.DatagramProtocol, Hands):
     """
 
     def __init__(self, config: NodeConfig, report: Report) -> None:
-        self._config, self._report = config, report
+        self._config = config
         self._random = random.Random(config.seed)
-        self._pending: dict[int, _Pending] = {}
-        self._requests = 0
         self._transactions = Transactions()
-        self._store = Store(config.servers, config.password, self)
-        self._driver = Driver(registrar, machine_state(config.registrar), self)
+        self._hands = RegistrarHands(config.servers, config.password, config.registrar, report)
 
     def start(self) -> None:
         """Connect to the first server."""
-        self._driver.call(registrar.boot, self._config.first_server)
+        self._hands.start(self._config.first_server)
 
     def stop(self) -> None:
-        """Let go of everything, without a word to anybody (as Flexisip does on SIGTERM)."""
-        self._driver.stop()
-        self._store.close()
+        """Let go of everything."""
+        self._hands.stop()
+
+    def new_field(self) -> str:
+        """A field for a device without unique id."""
+        return bindings.generated_field(self._random)
+
+    def finish(self, envelope: sip.Envelope, answer: bytes) -> None:
+        """End a transaction with its answer."""
+        self._transactions.end(envelope.transaction, answer, time.monotonic())
+        self._send(envelope, answer)
 
     # From the socket.
 
@@ -151,130 +157,12 @@ class Node(asyncio.DatagramProtocol, Hands):
         registration = sip.registration(request, self._path)
         is_new, answer = self._transactions.begin(envelope.transaction, time.monotonic())
         if is_new:
-            self._requests += 1
-            self._pending[self._requests] = _Pending(envelope, registration)
-            self._deliver(QUERY if registration.is_query else REGISTER, request=self._requests)
+            self._hands.ask(_Register(self, envelope, registration))
         elif answer:
             self._send(envelope, answer)
 
     def _send(self, envelope: sip.Envelope, answer: bytes) -> None:
         self._transport.sendto(answer, envelope.destination)
-
-    # The machine's hands.
-
-    def send(self, link: int, message: Any) -> None:
-        """Carry a message of the machine to Redis."""
-        kind, request = message.kind, message.request
-        if kind == INFO:
-            return self._store.ask((kind, request), [INFO_COMMAND])
-        pending = self._pending[request]
-        aor = pending.registration.aor
-        if kind == LOOKUP:
-            self._store.ask((kind, request), [(b"HGETALL", bindings.key(aor))])
-        else:
-            assert kind == STORE and pending.change, "a STORE follows a LOOKUP"
-            self._store.ask((kind, request), bindings.commands(aor, pending.change))
-
-    def reply(self, source: int, message: Any) -> None:
-        """Carry a RESPONSE of the machine to the client."""
-        pending = self._pending.pop(message.request)
-        envelope = pending.envelope
-        if pending.refusal:
-            answer = sip.answer(envelope, pending.refusal.status, pending.refusal.reason)
-        elif message.code == 200:
-            now_s = int(time.time())
-            contacts = [("Contact", bindings.contact_header(binding, now_s)) for binding in pending.contacts]
-            answer = sip.answer(envelope, 200, "", *contacts, sip.date_header())
-        else:
-            answer = sip.answer(envelope, message.code)
-        self._transactions.end(envelope.transaction, answer, time.monotonic())
-        self._send(envelope, answer)
-
-    def connect(self, link: int, host: int) -> None:
-        """Open the connection to Redis."""
-        self._store.open(host)
-
-    def close(self, link: int) -> None:
-        """Close the connection to Redis."""
-        self._store.close()
-
-    def report(self, event: str, about: int, wall_us: int, detail_us: int, code: int) -> None:
-        """Pass a report on."""
-        server = self._config.servers[about - 1] if about else None
-        self._report(event, server.host if server else "", wall_us, code)
-
-    # From Redis.
-
-    def opened(self) -> None:
-        """The connection is open."""
-        self._deliver(LINK_OPEN)
-
-    def closed(self) -> None:
-        """The connection is closed or was refused."""
-        self._deliver(LINK_CLOSED)
-
-    def answered(self, tag: tuple[int, int], replies: list[Any]) -> None:
-        """Redis has answered what `send` asked."""
-        kind, request = tag
-        if kind == INFO:
-            self._on_info(replies[0])
-        elif kind == LOOKUP:
-            self._deliver(LOOKUP_REPLY, request=request, code=self._look_up(self._pending[request], replies[0]))
-        else:
-            self._deliver(STORE_REPLY, request=request, code=int(_is_done(replies[-1])))
-
-    def _on_info(self, reply: Any) -> None:
-        replication = read_replication(reply, self._config.servers)
-        if replication is None:
-            # A server that does not say what it is (NOAUTH, NOPERM) is of no more use than one that is gone.
-            self._store.close()
-            return self._deliver(LINK_CLOSED)
-        self._deliver(
-            INFO_REPLY,
-            role=PRIMARY if replication.is_primary else REPLICA,
-            primary=replication.primary,
-            link_up=int(replication.link_up),
-            heard_s=replication.heard_s,
-            replicas=replication.replicas,
-        )
-
-    def _look_up(self, pending: _Pending, reply: Any) -> int:
-        """Work out what a REGISTER changes; 1, or 0 when it cannot be carried out."""
-        if isinstance(reply, RedisError):
-            return 0
-        now_s = int(time.time())
-        record = bindings.decode_record(reply)
-        if pending.registration.is_query:
-            pending.contacts = bindings.live(record, now_s)
-            return 1
-        try:
-            pending.change = bindings.change_set(record, pending.registration, now_s, self._new_field)
-        except bindings.Refused as refusal:
-            pending.refusal = refusal
-            return 0
-        pending.contacts = pending.change.remaining
-        return 1
-
-    def _new_field(self) -> str:
-        return bindings.generated_field(self._random)
-
-    def _deliver(self, kind: int, **values: int) -> None:
-        message = MESSAGE.new()
-        message.kind = kind
-        for name, value in values.items():
-            setattr(message, name, value)
-        # One number serves the link to Redis and all clients: answers to these find their way by request.
-        self._driver.deliver(registrar.REDIS_LINK, message)
-
-
-def machine_state(section: RegistrarSection) -> Any:
-    """The registrar machine's state with the settings of a scenario."""
-    state = registrar.REGISTRAR.new()
-    state.redis_timeout_us = section.redis_timeout_ms * US_PER_MS
-    state.info_period_us = section.info_period_ms * US_PER_MS
-    state.wait_poll_us = section.wait_poll_ms * US_PER_MS
-    state.retry_pause_us = section.retry_pause_ms * US_PER_MS
-    return state
 
 
 async def run(config: NodeConfig, report: Report, stop: asyncio.Event, ready: Callable[[str, int], None]) -> None:
@@ -345,13 +233,6 @@ async def _run_until_signal(config: NodeConfig, log: TextIO) -> None:
         print(f"{config.host}: listening on {ip}:{port}", file=sys.stderr)
 
     await run(config, report, stop, ready)
-
-
-def _is_done(reply: Any) -> bool:
-    """True when Redis carried a write out: EXEC ran without an error inside, or DEL ran."""
-    if isinstance(reply, list):
-        return not any(isinstance(part, RedisError) for part in reply)
-    return isinstance(reply, int)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ every one is a write and can be looked up in Redis afterwards. All probers share
 connected one would take an ICMP error as a failure of the next datagram and swallow a probe.
 
 An answer is recognised by its branch, which carries the host and the number of the request; so late ones, too, find
-their request, and the machine decides what they are worth. Nothing is sent twice (see `model.sip_client`).
+their request, and the machine decides what they are worth. Nothing is sent twice (see `model.register_prober`).
 
 Left out: SRV, TCP, failing over: those are the business of client classes.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import sipmessage
 
-from model import sip_client
+from model import register_prober
 from model.effects import MESSAGE, RESPONSE
 from reference_node.driver import Driver, Hands
 
@@ -137,15 +137,15 @@ class _Probe(Hands):
         self.mark = f"{COOKIE}{prober.token}-{number}"
         self._confirmed: list[int] = []
         self._prober, self._target, self._domain, self._emit = prober, target, domain, emit
-        state = sip_client.CLIENT.new()
+        state = register_prober.CLIENT.new()
         state.period_us, state.timeout_us, state.node = period_us, timeout_us, number
-        self.driver = Driver(sip_client, state, self)
+        self.driver = Driver(register_prober, state, self)
         self._noted = 0
 
     def start(self, delay_us: int) -> None:
         """Send the first REGISTER after a while, so that probes of several nodes do not march in step."""
         self._address = _local_address(self._target)
-        self.driver.set_timer(sip_client.TIMER_SEND, delay_us)
+        self.driver.set_timer(register_prober.TIMER_SEND, delay_us)
 
     def aor(self, request: int) -> str:
         """Address of record of a request."""
@@ -160,7 +160,7 @@ class _Probe(Hands):
         """A final answer has come."""
         message = MESSAGE.new()
         message.kind, message.request, message.code = RESPONSE, request, code
-        self.driver.deliver(sip_client.NODE_LINK, message)
+        self.driver.deliver(register_prober.NODE_LINK, message)
 
     def _note_confirmed(self) -> None:
         """Read from the machine's books which requests it has settled as confirmed since the last time.
@@ -169,7 +169,7 @@ class _Probe(Hands):
         """
         state = self.driver.state
         for request in range(self._noted, state.settled):
-            if 200 <= state.code[request % sip_client.MAX_OPEN] < 300:
+            if 200 <= state.code[request % register_prober.MAX_OPEN] < 300:
                 self._confirmed.append(request)
         self._noted = state.settled
 

@@ -8,7 +8,7 @@ A machine is given the wall clock of its host, and what it reports is noted in t
 
 from __future__ import annotations
 
-from model import redis_server, registrar, sentinel, sip_client
+from model import redis_server, register_prober, registrar, sentinel
 from model.effects import (
     BLOCK,
     CANCEL_TIMER,
@@ -78,7 +78,7 @@ def _call_timer(world, actor_, which):
     elif program == REGISTRAR:
         registrar.on_timer(world.registrar[host], now_us, which, world.out)
     else:
-        sip_client.on_timer(world.client[host], now_us, which, world.out)
+        register_prober.on_timer(world.client[host], now_us, which, world.out)
 
 
 def _call_message(world, actor_, source, message):
@@ -94,7 +94,7 @@ def _call_message(world, actor_, source, message):
     else:
         if message.kind == RESPONSE:
             _follow_confirmation(world, host, message)
-        sip_client.on_message(world.client[host], now_us, source, message, world.out)
+        register_prober.on_message(world.client[host], now_us, source, message, world.out)
 
 
 def _call_redis(world, host, now_us, source, message):
@@ -104,7 +104,7 @@ def _call_redis(world, host, now_us, source, message):
     redis_server.on_message(server, now_us, source, message, world.out)
     follow_history(world, server, branch)
     if message.kind == STORE and server.role == PRIMARY:
-        slot = source // LINKS % MAX_HOSTS * sip_client.MAX_OPEN + message.request % sip_client.MAX_OPEN
+        slot = source // LINKS % MAX_HOSTS * register_prober.MAX_OPEN + message.request % register_prober.MAX_OPEN
         world.stored_branch[slot] = server.branch
         world.stored_offset[slot] = server.offset
 
@@ -121,14 +121,14 @@ def follow_history(world, server, branch):
 def _follow_confirmation(world, host, message):
     """Book a confirmed registration, in time: the client forgets it once it is settled."""
     client = world.client[host]
-    slot = message.request % sip_client.MAX_OPEN
+    slot = message.request % register_prober.MAX_OPEN
     is_open = client.settled <= message.request < client.sent and client.ended_us[slot] == 0
     if not is_open or message.code != 200:
         return
     if world.n_registrations == MAX_REGISTRATIONS:
         world.overflow = 1
         return
-    stored = host * sip_client.MAX_OPEN + slot
+    stored = host * register_prober.MAX_OPEN + slot
     world.registration_host[world.n_registrations] = host
     world.registration_branch[world.n_registrations] = world.stored_branch[stored]
     world.registration_offset[world.n_registrations] = world.stored_offset[stored]
@@ -190,6 +190,8 @@ def copy_message(message, copy):
     """Copy all fields of a message."""
     copy.kind = message.kind
     copy.request = message.request
+    copy.client = message.client
+    copy.seconds = message.seconds
     copy.code = message.code
     copy.role = message.role
     copy.primary = message.primary

@@ -13,7 +13,7 @@ opens it: connection number = actor * LINKS + its own link number.
 
 from __future__ import annotations
 
-from model import draws, redis_server, registrar, sentinel, sip_client
+from model import draws, redis_server, register_prober, registrar, sentinel
 from model.effects import MAX_HOSTS, MESSAGE, OUT, REPORTS
 from model.records import FAR_FUTURE_US, Record, duration, flag, instant, nested, number
 
@@ -212,7 +212,7 @@ WORLD = Record(
         nested("redis", "Redis servers, by host", redis_server.REDIS, MAX_HOSTS),
         nested("sentinel", "sentinels, by host", sentinel.SENTINEL, MAX_HOSTS),
         nested("registrar", "registrar nodes, by host", registrar.REGISTRAR, MAX_HOSTS),
-        nested("client", "clients, by the host of the node they use", sip_client.CLIENT, MAX_HOSTS),
+        nested("client", "clients, by the host of the node they use", register_prober.CLIENT, MAX_HOSTS),
         number("first_primary", "number of the server that is primary at first", 0, MAX_HOSTS),
         nested("process", "all programs, by actor", PROCESS, ACTORS),
         nested("connection", "all connections", CONNECTION, CONNECTIONS),
@@ -240,8 +240,8 @@ WORLD = Record(
         number("parent", "history that each history continues, 0 = none", 0, MAX_BRANCHES, count=MAX_BRANCHES),
         number("fork_offset", "up to which offset", 0, _ANY, count=MAX_BRANCHES),
         number("stored_branch", "history in which a request was stored, by host and request", 0, 255,
-               count=MAX_HOSTS * sip_client.MAX_OPEN),
-        number("stored_offset", "at which offset", 0, _ANY, count=MAX_HOSTS * sip_client.MAX_OPEN),
+               count=MAX_HOSTS * register_prober.MAX_OPEN),
+        number("stored_offset", "at which offset", 0, _ANY, count=MAX_HOSTS * register_prober.MAX_OPEN),
         number("n_registrations", "confirmed registrations", 0, MAX_REGISTRATIONS),
         number("registration_host", "their nodes", 0, MAX_HOSTS, count=MAX_REGISTRATIONS),
         number("registration_branch", "their histories", 0, 255, count=MAX_REGISTRATIONS),

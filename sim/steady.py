@@ -17,7 +17,7 @@ All this is prepared on each host's own clock.
 
 from __future__ import annotations
 
-from model import draws, redis_server, registrar, sentinel, sip_client
+from model import draws, redis_server, register_prober, registrar, sentinel
 from model.effects import MAX_HOSTS, PRIMARY, REPLICA
 from model.records import FAR_FUTURE_US, Record, duration, flag, nested, number
 from sim import clocks, expiry, network, prober, ways
@@ -464,6 +464,6 @@ def _steady_client(world, settings, host):
     client.refused = 0
     client.unknown = 0
     owner = actor(CLIENT, host)
-    _join(world, owner, sip_client.NODE_LINK, actor(REGISTRAR, host))
+    _join(world, owner, register_prober.NODE_LINK, actor(REGISTRAR, host))
     wait_us = draws.below(world.stream, settings.register_period_us)
-    set_timer(world, owner, sip_client.TIMER_SEND, world.now_us + wait_us)
+    set_timer(world, owner, register_prober.TIMER_SEND, world.now_us + wait_us)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model import effects, redis_server, registrar, sentinel, sip_client
+from model import effects, redis_server, registrar, sentinel, register_prober
 from model.effects import MESSAGE
 from model.scenario import load, parse
 from sim import state
@@ -17,7 +17,7 @@ MACHINES = {
     "redis": redis_server.REDIS,
     "sentinel": sentinel.SENTINEL,
     "registrar": registrar.REGISTRAR,
-    "client": sip_client.CLIENT,
+    "client": register_prober.CLIENT,
 }
 OVERRIDES = ["sentinel.down_after_ms=1000", "sentinel.failover_timeout_ms=3000", "run.horizon_ms=20000"]
 CHANGES = {

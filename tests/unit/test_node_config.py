@@ -9,7 +9,8 @@ import pytest
 
 from model.errors import UsageError
 from reference_node.config import read_config
-from reference_node.node import machine_state, main
+from reference_node.node import main
+from reference_node.registrar_hands import machine_state
 
 GOOD = {
     "host": "host1",
@@ -44,7 +45,7 @@ def test_settings_reach_the_machine_in_microseconds(tmp_path):
         ({"sip": {"ip": "127.0.0.1", "port": 70_000}}, "sip.port"),
         ({"passwort": "x"}, "passwort"),
         ({"seed": "1"}, "seed"),
-        ({"registrar": {"redis_timeout_ms": 0}}, "registrar.redis_timeout_ms"),
+        ({"registrar": {"redis_timeout_ms": -1}}, "registrar.redis_timeout_ms"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_its_key(tmp_path, capsys, changes, said):

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from model import scenario as scenarios
 from model.errors import ScenarioError
+from model.policies import POLICIES, PolicyName
 
 FILES = sorted(Path(__file__).parents[2].glob("scenarios/*/*.toml"))
 
@@ -24,6 +26,19 @@ name = "host2"
 [[host]]
 name = "host3"
 registrar = false
+"""
+
+POLICY_NUMBERS = ("redis_timeout_ms", "info_period_ms", "wait_poll_ms", "retry_pause_ms")
+
+CLIENTS = """
+[[client]]
+class = "linphone-5.4"
+transport = "tcp"
+starts_on = "host1"
+
+[[client]]
+class = "baresip"
+transport = "udp"
 """
 
 LINK = """
@@ -108,19 +123,21 @@ def test_digest_does_not_depend_on_order_or_on_spelled_out_defaults():
 
 
 def settings(*tables):
-    """(key, default) of every whole number that may be set in these tables."""
+    """(key, default) of every whole number that may be set freely in these tables."""
     return [
         (key, default)
         for key, default, *_ in scenarios.assumptions()
-        if type(default) is int and key.split(".")[0] in tables
+        if type(default) is int and key.split(".")[0] in tables and key != "registrar.unavailable_status"
     ]
 
 
 def test_digest_depends_on_every_setting_that_a_run_depends_on():
-    found = settings("server", "sentinel", "registrar", "network", "probe", "run")
+    found = settings("server", "sentinel", "registrar", "dns", "network", "probe", "run")
     changes = [f"{key}={default + 1}" for key, default in found]
     changes += [f"{key.replace('host.', 'host.0.')}={default + 1}" for key, default in settings("host")]
-    changes += ["name=other", "server.version=6.2", "host.1.sentinel=false"]
+    changes += [f"registrar.{key}=123" for key in POLICY_NUMBERS]
+    changes += ["registrar.policy=flexisip-2.6", "registrar.unavailable_status=503", "registrar.follow_sentinel=true"]
+    changes += ["name=other", "server.version=6.2", "host.1.sentinel=false", "host.1.certificate=host"]
     digests = {parse("", change).digest for change in changes}
     assert len(digests | {parse().digest}) == len(changes) + 1
 
@@ -140,6 +157,18 @@ def test_digest_depends_on_every_key_of_a_fault_and_of_a_link():
     assert known - named == {"process"}, "a key without a change"
     digests = {parse(text, change).digest for change in changes}
     assert len(digests | {parse(text).digest}) == len(changes) + 1
+
+
+def test_digest_does_not_depend_on_what_the_policy_says_anyhow():
+    for policy in get_args(PolicyName):
+        plain = parse("", f"registrar.policy={policy}")
+        spelled_out = [f"registrar.{key}={getattr(POLICIES[policy], key)}" for key in POLICY_NUMBERS]
+        assert parse("", f"registrar.policy={policy}", *spelled_out).digest == plain.digest
+        assert plain.registrar.resolved == POLICIES[policy]
+
+
+def test_a_number_of_a_policy_can_be_replaced():
+    assert parse("", "registrar.redis_timeout_ms=0").registrar.resolved.redis_timeout_ms == 0
 
 
 @pytest.mark.parametrize(
@@ -370,8 +399,9 @@ AMOUNT = {"slow-disk": {"flush_ms": 500}}
 
 @pytest.mark.parametrize(("do", "undo"), scenarios.PAIRS.items())
 def test_what_undoes_a_fault_needs_the_fault_before_it(do, undo):
-    assert parse(event(do, **AMOUNT.get(do, {})) + event(undo, at_ms=1000)).fault[1].kind == undo
-    error = refusal(event(undo))
+    host = scenarios.DNS if do == "dns-stop" else "host1"
+    assert parse(event(do, host, **AMOUNT.get(do, {})) + event(undo, host, at_ms=1000)).fault[1].kind == undo
+    error = refusal(event(undo, host))
     assert (error.key, error.given) == ("fault.0.kind", f'"{undo}"')
     assert f'kind = "{do}"' in error.hint
 
@@ -627,3 +657,34 @@ def test_a_binding_is_not_written_more_often_than_there_is_room_for():
         parse("", *settings, "probe.expiry_refresh_s=2")
     assert refusal.value.key == "probe.expiry_refresh_s"
     parse("", *settings, "probe.expiry_refresh_s=" + refusal.value.allowed.split()[2])
+
+
+# Clients
+
+
+def test_a_client_is_named_after_its_class_and_transport():
+    assert [client.name for client in parse(CLIENTS).client] == ["linphone-5.4-tcp", "baresip-udp"]
+
+
+def test_two_clients_of_one_name_are_refused():
+    error = refusal(CLIENTS + CLIENTS)
+    assert "linphone-5.4-tcp twice" in str(error) and "name" in str(error)
+
+
+def test_a_client_cannot_start_on_a_host_without_node():
+    assert "host1, host2" in str(refusal(CLIENTS, "client.0.starts_on=host3"))
+
+
+def test_clients_need_a_node():
+    assert "registrar" in str(
+        refusal(CLIENTS, "host.0.registrar=false", "host.1.registrar=false", "client.0.starts_on=")
+    )
+
+
+def test_the_name_server_is_on_no_host():
+    assert '"dns"' in str(refusal(event("dns-stop")))
+    assert parse(event("dns-stop", host="dns")).fault[0].host == "dns"
+
+
+def test_records_can_only_be_removed_of_a_node():
+    assert "registrar" in str(refusal(event("dns-remove", host="host3")))

@@ -1,4 +1,4 @@
-"""A SIP client that keeps registering and keeps count of what comes back.
+"""The register prober: a client that keeps registering and keeps count of what comes back.
 
 The client sends a REGISTER every period, each one a new transaction, without waiting for the earlier ones, and calls
 it *confirmed* (2xx), *refused* (any other final answer) or *unknown* (no final answer in time): three outcomes, never
@@ -8,7 +8,7 @@ report that is not `confirmed` (with the age of the first failing request) and o
 The easy way, one request at a time, would see a silent node only once a time-out and blur the end of every outage.
 
 Left out: retransmissions (Timer E of RFC 3261, 17.1.2.2: a probe that is sent again would hide the very gap it is to
-show), SRV, transports other than UDP, back-off: client classes as data come on top of this machine.
+show), SRV, transports other than UDP, back-off: those are the business of `model.sip_client`.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from model import effects, sip_client
+from model import effects, register_prober
 from model.effects import CONFIRMED, REFUSED, UNKNOWN
-from model.sip_client import TIMER_GIVE_UP, TIMER_SEND
+from model.register_prober import TIMER_GIVE_UP, TIMER_SEND
 
 FINAL = st.integers(200, 699)  # provisional answers never reach the machine: its driver waits for the final one
 
@@ -16,7 +16,7 @@ class Client(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.node, self.out = sip_client.CLIENT.new(), effects.OUT.new()
+        self.node, self.out = register_prober.CLIENT.new(), effects.OUT.new()
         self.now_us = 1
         self.timers = {}  # which -> instant
         self.sent_us = []  # per request
@@ -42,7 +42,7 @@ class Client(RuleBasedStateMachine):
 
     @initialize(
         period_us=st.integers(20_000, 2_000_000),
-        open_at_once=st.integers(0, sip_client.MAX_OPEN - 2),
+        open_at_once=st.integers(0, register_prober.MAX_OPEN - 2),
         more_us=st.integers(1, 20_000),
     )
     def begin(self, period_us, open_at_once, more_us):
@@ -56,7 +56,7 @@ class Client(RuleBasedStateMachine):
             self.now_us = max(self.now_us, self.timers.pop(which))
             if which == TIMER_GIVE_UP:
                 self.give_up()
-            self.call(sip_client.on_timer, which)
+            self.call(register_prober.on_timer, which)
 
     def give_up(self):
         for request, sent_us in enumerate(self.sent_us):
@@ -68,7 +68,7 @@ class Client(RuleBasedStateMachine):
         """Time passes, at most to the next timer."""
         self.now_us = min([self.now_us + step_us, *self.timers.values()])
 
-    @rule(offset=st.one_of(st.integers(-2, 3), st.just(-sip_client.MAX_OPEN)), code=FINAL)
+    @rule(offset=st.one_of(st.integers(-2, 3), st.just(-register_prober.MAX_OPEN)), code=FINAL)
     def an_answer_comes(self, offset, code):
         """Of a request near the oldest open one, or of one so old that its slot is in use again."""
         self.answer(max(0, self.node.settled + offset), code)
@@ -83,20 +83,20 @@ class Client(RuleBasedStateMachine):
             self.outcome.setdefault(request, (CONFIRMED if code < 300 else REFUSED, code, self.now_us))
         message = effects.MESSAGE.new()
         message.kind, message.request, message.code = effects.RESPONSE, request, code
-        self.call(sip_client.on_message, sip_client.NODE_LINK, message)
+        self.call(register_prober.on_message, register_prober.NODE_LINK, message)
 
     # What always holds
 
     @invariant()
     def all_is_in_its_range(self):
-        sip_client.CLIENT.check(self.node)
+        register_prober.CLIENT.check(self.node)
 
     @invariant()
     def outcomes_add_up(self):
         node = self.node
         assert node.sent == len(self.sent_us)
         assert node.confirmed + node.refused + node.unknown == node.settled <= node.sent
-        assert node.sent - node.settled <= sip_client.MAX_OPEN
+        assert node.sent - node.settled <= register_prober.MAX_OPEN
 
     @invariant()
     def requests_are_settled_in_order_as_far_as_they_are_known(self):
