@@ -20,6 +20,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 import model
+from model.client_classes import FACTS, FOR_EVER_MS, SOFTWARE, knobs
 from model.records import Record
 from model.scenario import Scenario, Section, assumptions
 from model.trace import EVENTS
@@ -131,7 +132,51 @@ def versions() -> str:
     return _table(["family", "source", "kind", *(f"`{name}`" for name in names_of_differences())], rows)
 
 
-TABLES = {each.__name__: each for each in (settings, constants, keys, events, records, versions)}
+def client_classes() -> str:
+    """Every knob of every class of SIP clients: meaning and values, each with the first letter of its kind."""
+    rows = [
+        [f"`{knob}`", meaning, *(_valued(knob, *facts[knob][:2]) for facts in FACTS.values())]
+        for knob, meaning in knobs()
+    ]
+    return _table(["knob", "meaning", *(f"`{name}`" for name in FACTS)], rows)
+
+
+def _valued(knob: str, value: Any, kind: str) -> str:
+    return f"{_in_words(knob, value)} <sup>{kind[0]}</sup>"
+
+
+def _in_words(knob: str, value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return ", ".join(value) or "none"
+        case int() if knob.endswith("_ms"):
+            return "no limit" if value == FOR_EVER_MS else f"{value / 1000:,g} s"
+        case int() if knob.endswith("_percent"):
+            return f"{value} %"
+        case _:
+            return str(value)
+
+
+def client_sources() -> str:
+    """For every class of SIP clients which knobs are from which source."""
+    parts = []
+    for name, facts in FACTS.items():
+        told: dict[tuple[str, str], list[str]] = {}
+        for knob, fact in facts.items():
+            told.setdefault((fact.kind, fact.source or "-"), []).append(f"`{knob}`")
+        rows = [[kind, source, ", ".join(named)] for (kind, source), named in sorted(told.items())]
+        parts.append(
+            f"### {name}\n\nWhat it describes: {SOFTWARE[name]}.\n\n" + _table(["kind", "source", "knobs"], rows)
+        )
+    return "\n\n".join(parts)
+
+
+TABLES = {
+    each.__name__: each
+    for each in (settings, constants, keys, events, records, versions, client_classes, client_sources)
+}
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:

@@ -70,7 +70,7 @@ def start(stream, seed, run, entity, purpose):
     seed, run : int
         Master seed (its low 62 bits count) and number of the run.
     entity, purpose : int
-        Below 2**16 each.
+        Below 2**32 each.
     """
     high, low = threefry(seed & _WORD, (seed >> 32) & _WORD, run >> 32, run & _WORD)
     stream.key_high, stream.key_low = threefry(high, low, entity, purpose)

@@ -19,20 +19,24 @@ from model.records import FAR_FUTURE_US, Record, flag, instant, nested, number
 MAX_HOSTS = 7
 """Most hosts, and so most servers and sentinels. Kind: assumed."""
 
-MAX_EFFECTS = 128
-"""Most effects of one handler: a sentinel's tick has up to 6 for each of 7 servers and 6 peers. Kind: assumed."""
+MAX_EFFECTS = 320
+"""Most effects of one handler: a registrar node that loses its Redis refuses 256 requests at once, and a tick of a
+sentinel has up to 6 for each of 7 servers and 6 peers. Kind: assumed."""
 
 # Kinds of effects.
-SEND, REPLY, CONNECT, CLOSE, SET_TIMER, CANCEL_TIMER, REPORT, BLOCK, KILL_CLIENTS, DROP = range(1, 11)
+SEND, REPLY, CONNECT, CLOSE, SET_TIMER, CANCEL_TIMER, REPORT, BLOCK, KILL_CLIENTS, DROP, FORGET = range(1, 12)
 
 # Kinds of messages: from the driver
 LINK_OPEN, LINK_CLOSED = 1, 2
 # to a Redis server
-PING, INFO, PUBLISH, SUBSCRIBE, REPLICAOF, LOOKUP, STORE, SCRIPT_KILL = 10, 11, 12, 13, 14, 15, 16, 17
+# (AUTHENTICATE with code 1 is an AUTH on a connection that is subscribed, where it is out of place)
+PING, INFO, PUBLISH, SUBSCRIBE, REPLICAOF, LOOKUP, STORE, SCRIPT_KILL, AUTHENTICATE = range(10, 19)
 # from a Redis server (OK_REPLY also stands for an error that the asker only counts: LOADING, BUSY)
-PONG, INFO_REPLY, PUBLISH_REPLY, HELLO, LOOKUP_REPLY, STORE_REPLY, OK_REPLY = 20, 21, 22, 23, 24, 25, 26
+PONG, INFO_REPLY, PUBLISH_REPLY, HELLO, LOOKUP_REPLY, STORE_REPLY, OK_REPLY, AUTHENTICATED = range(20, 28)
 # between sentinels (besides PING, PONG, PUBLISH, PUBLISH_REPLY)
 ASK, ASK_REPLY = 30, 31
+# from a sentinel to a registrar node that has sent it SUBSCRIBE: the primary, at once and at every +switch-master
+SWITCHED = 32
 # between Redis servers
 HANDSHAKE, HANDSHAKE_REPLY, PSYNC, CONTINUE, FULL_RESYNC, REPLICATE, ACK, KEEP_ALIVE = 40, 41, 42, 43, 44, 45, 46, 47
 # SIP
@@ -44,6 +48,11 @@ RESOLVE, RESOLVED = 60, 61
 
 # Codes of PONG: what a server answers to PING. Sentinel takes the first three for a sign of life.
 ALIVE, LOADING_REPLY, MASTERDOWN_REPLY, MISCONF_REPLY, BUSY_REPLY, NOAUTH_REPLY = range(6)
+
+# Codes of LOOKUP_REPLY, STORE_REPLY, AUTHENTICATED: done; not possible, whatever Redis says; or 10 + why Redis refused.
+# That is a code of PONG, or one of two that only writes get; of a transaction, why its first command was refused.
+IMPOSSIBLE, DONE, REASONS = 0, 1, 10
+READONLY_REPLY, NOREPLICAS_REPLY = 6, 7
 
 # Roles of a Redis server.
 PRIMARY, REPLICA = 1, 2
@@ -101,10 +110,12 @@ MESSAGE = Record(
     [
         number("kind", "one of the message kinds above", 0, 255),
         number("request", "number of a SIP request, given back in the answer", 0, _ANY),
+        number("job", "a registrar's own number of a SIP request, in what it asks of Redis; given back in the answer",
+               0, _ANY),
         number("client", "1 + number of the client that a SIP request is from, 0 = a prober", 0, 255),
         number("seconds", "Expires of a REGISTER (0 = leave) and of its 200; Retry-After or Min-Expires of other "
                "answers, 0 = none", 0, _ANY, "s"),
-        number("code", "SIP status; 1/0 for accepted/refused by Redis; step of a handshake; LINK_OPEN with TLS: "
+        number("code", "SIP status; DONE or why not, by Redis; step of a handshake; LINK_OPEN with TLS: "
                "what the certificate is (model.sip_client)", 0, 999),
         number("role", "role that INFO reports", 0, 2),
         number("primary", "1 + number of the server that is named as primary, 0 = none", 0, MAX_HOSTS),
@@ -128,7 +139,7 @@ EFFECT = Record(
     "Effect",
     "One thing a machine wants done.",
     [
-        number("kind", "SEND .. DROP", 0, 15),
+        number("kind", "SEND .. FORGET", 0, 15),
         number("target", "own link (SEND, CONNECT, CLOSE), timer, or connection (others)", 0, _ANY),
         number("server", "CONNECT: number of the host to connect to", 0, MAX_HOSTS),
         number("delay_us", "SET_TIMER, BLOCK: how long", 0, _ANY, "us"),
@@ -155,6 +166,7 @@ def clear(message):
     """Set all fields of a message to 0."""
     message.kind = 0
     message.request = 0
+    message.job = 0
     message.client = 0
     message.seconds = 0
     message.code = 0
@@ -246,3 +258,10 @@ def kill_clients(out, spared):
 def drop(out, source):
     """Close a connection that somebody else opened; he is told LINK_CLOSED."""
     add(out, DROP, source)
+
+
+def forget(out, source, request):
+    """A request gets no answer: a driver that keeps something for it may let that go."""
+    message = add(out, FORGET, source).message
+    clear(message)
+    message.request = request

@@ -31,6 +31,8 @@ Blind time
 A binding is live from when it was sent to a server that accepted it until the end that was written, by true time; so
 are all of them together, since each replaces the one before. A server is *blind* while it answers that there is none:
 a registrar that asks it answers 404 for a registration that is live. A server that does not answer is not blind.
+
+What callers see of SIP clients is measured in `model.reachability`.
 """
 
 from __future__ import annotations
@@ -42,8 +44,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from model.reachability import CLIENT_PARTS, blind_us, client_parts, client_windows, lives, zombie_us
 from model.scenario import PAIRS, PROCESSES, Scenario
 from model.trace import Event, Trace
+from model.windows import Change, Window, merged, overlap_us, windows
 
 SCHEMA = 1
 """Version of the JSON summary."""
@@ -82,6 +86,8 @@ class Facts:
         Sentinels that must agree.
     sides : tuple of (host, side)
         Of the splits on the time line: which side the n-th split of a host moves it to. A trace does not tell.
+    clients : tuple of str
+        Names of the SIP clients.
     """
 
     hosts: tuple[str, ...]
@@ -90,6 +96,7 @@ class Facts:
     primary: str
     quorum: int
     sides: tuple[tuple[str, int], ...] = ()
+    clients: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, scenario: Scenario) -> Facts:
@@ -102,40 +109,30 @@ class Facts:
             primary=scenario.server.primary,
             quorum=scenario.sentinel.quorum,
             sides=tuple((fault.host, fault.side) for fault in timeline if fault.kind == "partition"),
+            clients=tuple(client.name for client in scenario.client),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A time in which something was out.
+class ClientMeasures:
+    """What callers saw of one client in one run; its windows are with the others of the run.
 
     Attributes
     ----------
-    start_us, end_us : int
-        µs since the first fault; the end is the horizon when `censored`.
-    censored : bool
-        The run ended before the outage did.
-    outcomes : tuple of (outcome, start_us)
-        What was seen meanwhile: ``refused``, ``unknown`` (client) or ``silent`` (write prober), each from when on.
+    parts : dict of str to int
+        Of its longest window, in µs; empty when it was never out.
+    blind, zombie : dict of str to int
+        µs after the first fault in which each node answered 404 for the live registration, and in which it followed a
+        binding that had ended (`model.reachability`).
+    calls, failed : int
+        Calls to it through all nodes, and those that it did not answer.
     """
 
-    start_us: int
-    end_us: int
-    censored: bool
-    outcomes: tuple[tuple[str, int], ...]
-
-    @property
-    def length_us(self) -> int:
-        """Length in µs; a lower bound when censored."""
-        return self.end_us - self.start_us
-
-    def time_by_outcome(self) -> dict[str, int]:
-        """µs spent in each outcome; they add up to the length."""
-        spent: dict[str, int] = defaultdict(int)
-        ends = [start for _, start in self.outcomes[1:]] + [self.end_us]
-        for (outcome, start), end in zip(self.outcomes, ends, strict=True):
-            spent[outcome] += end - start
-        return dict(spent)
+    parts: dict[str, int]
+    blind: dict[str, int]
+    zombie: dict[str, int]
+    calls: int
+    failed: int
 
 
 @dataclass(slots=True)
@@ -149,7 +146,7 @@ class RunMeasures:
     cut_off : dict of str to int
         Milestones that were under way when the run ended, with how long they had been waited for.
     windows : dict of str to list of Window
-        ``redis_write`` and ``register@<host>``.
+        ``redis_write``, ``register@<host>`` and ``client:<name>``.
     parts : dict of str to dict of str to int
         Of the longest window of each node that no fault struck.
     last_node : str
@@ -162,6 +159,8 @@ class RunMeasures:
         Time in which two servers or more accepted writes; None without write prober.
     blind : dict of str to int
         µs after the first fault in which each server lacked a live binding; empty without expiry prober.
+    clients : dict of str to ClientMeasures
+        What callers saw of each client; empty without clients.
     """
 
     run: int
@@ -177,6 +176,7 @@ class RunMeasures:
     lost: int | None = None
     two_writable_us: int | None = None
     blind: dict[str, int] = field(default_factory=dict)
+    clients: dict[str, ClientMeasures] = field(default_factory=dict)
 
     @property
     def blind_us(self) -> int | None:
@@ -211,6 +211,7 @@ def measure(trace: Trace, facts: Facts) -> RunMeasures:
     _measure_writes(run, by_name, facts)
     _measure_registrations(run, by_name, facts)
     _measure_blindness(run, by_name)
+    _measure_clients(run, trace.events, facts)
     _measure_parts(run, by_name, facts, struck)
     counts = by_name["count-lost"]
     run.lost = sum(event.code for event in counts) if counts else None
@@ -492,7 +493,7 @@ def _measure_writes(run: RunMeasures, by_name: dict[str, list[Event]], facts: Fa
     events.sort(key=lambda event: event.t_us)
     accepting = {facts.primary}
     two_us, before_us = 0, 0
-    changes: list[tuple[str, int, int]] = []
+    changes: list[Change] = []
     for event in events:
         if len(accepting) > 1:
             two_us += max(event.t_us, 0) - before_us
@@ -506,7 +507,7 @@ def _measure_writes(run: RunMeasures, by_name: dict[str, list[Event]], facts: Fa
     if len(accepting) > 1:
         two_us += run.horizon_us - before_us
     run.two_writable_us = two_us
-    run.windows[WRITE_OUTAGE] = _windows(changes, "accepted", run.horizon_us)
+    run.windows[WRITE_OUTAGE] = windows(changes, "accepted", run.horizon_us)
 
 
 def _measure_registrations(run: RunMeasures, by_name: dict[str, list[Event]], facts: Facts) -> None:
@@ -515,7 +516,7 @@ def _measure_registrations(run: RunMeasures, by_name: dict[str, list[Event]], fa
     Answers may overtake each other (a silent request is given up long after a later one was confirmed), so changes are
     put in the order in which their requests were sent.
     """
-    changes: dict[str, list[tuple[str, int, int]]] = {host: [] for host in facts.registrars}
+    changes: dict[str, list[Change]] = {host: [] for host in facts.registrars}
     for outcome in ("confirmed", "refused", "unknown"):
         for event in by_name[outcome]:
             if event.actor == "client" and event.host in changes:
@@ -523,57 +524,41 @@ def _measure_registrations(run: RunMeasures, by_name: dict[str, list[Event]], fa
     for host, seen in changes.items():
         if seen:
             seen.sort(key=lambda change: change[1])
-            run.windows[f"register@{host}"] = _windows(seen, "confirmed", run.horizon_us)
+            run.windows[f"register@{host}"] = windows(seen, "confirmed", run.horizon_us)
 
 
 def _measure_blindness(run: RunMeasures, by_name: dict[str, list[Event]]) -> None:
     """Time in which each server answered that there is no binding while one was live."""
-    lives = _merged((event.t_us, event.t_us + event.detail_us) for event in by_name["binding-written"])
+    live = merged((event.t_us, event.t_us + event.detail_us) for event in by_name["binding-written"])
     names = ("binding-found", "binding-missing", "binding-unanswered")
     changes = sorted((event for name in names for event in by_name[name]), key=lambda event: event.t_us)
     missing_us: dict[str, int] = {}
     for event in changes:
         since_us = missing_us.pop(event.about, event.t_us)
-        run.blind[event.about] = run.blind.get(event.about, 0) + _overlap(since_us, event.t_us, lives)
+        run.blind[event.about] = run.blind.get(event.about, 0) + overlap_us(since_us, event.t_us, live)
         if event.event == "binding-missing":
             missing_us[event.about] = event.t_us
     for host, since_us in missing_us.items():
-        run.blind[host] += _overlap(since_us, run.horizon_us, lives)
+        run.blind[host] += overlap_us(since_us, run.horizon_us, live)
 
 
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same instants as spans that do not touch, in order."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            start, end = merged[-1][0], max(merged.pop()[1], end)
-        merged.append((start, end))
-    return merged
-
-
-def _overlap(start_us: int, end_us: int, spans: Iterable[tuple[int, int]]) -> int:
-    """How much of a stretch, as far as it lies after the first fault, is in one of the spans."""
-    return sum(max(0, min(end_us, end) - max(start_us, start, 0)) for start, end in spans)
-
-
-def _windows(changes: list[tuple[str, int, int]], good: str, horizon_us: int) -> list[Window]:
-    """Windows of outcomes other than `good` that reach past the first fault.
-
-    `changes` are (outcome, begun at, known at) in order; a window lasts from the beginning of its first outcome to when
-    the next good one is known. Before the first change all was good.
-    """
-    windows = []
-    outcomes: list[tuple[str, int]] = []
-    for outcome, begun_us, known_us in changes:
-        if outcome != good:
-            if not outcomes or outcomes[-1][0] != outcome:
-                outcomes.append((outcome, begun_us))
-        elif outcomes:
-            windows.append(Window(outcomes[0][1], known_us, False, tuple(outcomes)))
-            outcomes = []
-    if outcomes:
-        windows.append(Window(outcomes[0][1], max(horizon_us, outcomes[-1][1]), True, tuple(outcomes)))
-    return [window for window in windows if window.end_us > 0]
+def _measure_clients(run: RunMeasures, events: Sequence[Event], facts: Facts) -> None:
+    """Outages of each client, their parts, and what its callers counted."""
+    for name in facts.clients:
+        calls = [event for event in events if event.actor == "caller" and event.host == name]
+        if not calls:
+            continue
+        steps = [event for event in events if event.actor == "ua" and event.host == name]
+        found = client_windows(calls, run.horizon_us)
+        live = lives(steps)
+        run.windows[f"client:{name}"] = found
+        run.clients[name] = ClientMeasures(
+            parts=client_parts(max(found, key=lambda each: each.length_us), steps) if found else {},
+            blind=blind_us(calls, live, run.horizon_us),
+            zombie=zombie_us(calls, live, run.horizon_us),
+            calls=sum(event.code for event in calls if event.event == "count-calls"),
+            failed=sum(event.code for event in calls if event.event == "count-calls-failed"),
+        )
 
 
 def _measure_parts(run: RunMeasures, by_name: dict[str, list[Event]], facts: Facts, struck: _Struck) -> None:
@@ -638,6 +623,7 @@ def summarise(traces: Sequence[Trace], runs: Sequence[RunMeasures]) -> dict[str,
     usable = [run for run in runs if not run.stalled]
     nodes = sorted({host for run in usable for host in run.parts})
     looked_up = sorted({host for run in usable for host in run.blind})
+    clients = sorted({name for run in usable for name in run.clients})
     outages = sorted({name for run in usable for name in run.windows}, key=lambda name: (name != WRITE_OUTAGE, name))
     return {
         "schema": SCHEMA,
@@ -665,7 +651,32 @@ def summarise(traces: Sequence[Trace], runs: Sequence[RunMeasures]) -> dict[str,
                 host: quantiles([run.blind[host] for run in usable if host in run.blind]) for host in looked_up
             },
         },
+        "calls": {name: _client_calls(name, usable) for name in clients},
+        "client_parts": {name: _client_part_quantiles(name, usable) for name in clients},
     }
+
+
+def _client_calls(name: str, runs: Sequence[RunMeasures]) -> dict[str, Any]:
+    """Calls to one client over all runs, the share that failed, and blind and zombie time through each node in a run.
+
+    `per_million` is None when no call was counted.
+    """
+    seen = [run.clients[name] for run in runs if name in run.clients]
+    n, failed = sum(each.calls for each in seen), sum(each.failed for each in seen)
+    nodes = sorted({node for each in seen for node in each.blind})
+    return {
+        "n": n,
+        "failed": failed,
+        "per_million": round(1_000_000 * failed / n) if n else None,
+        "blind_ms": {node: quantiles([each.blind.get(node, 0) for each in seen]) for node in nodes},
+        "zombie_ms": {node: quantiles([each.zombie.get(node, 0) for each in seen]) for node in nodes},
+    }
+
+
+def _client_part_quantiles(name: str, runs: Sequence[RunMeasures]) -> dict[str, Any]:
+    """Parts of a client's longest outage, over the runs in which it was out."""
+    parts = [run.clients[name].parts for run in runs if name in run.clients and run.clients[name].parts]
+    return {part: quantiles([each[part] for each in parts]) for part in CLIENT_PARTS}
 
 
 def quantiles(values_us: Sequence[int]) -> dict[str, Any]:

@@ -31,6 +31,9 @@ loading       LOADING                                     INFO, PUBLISH, SUBSCRI
 script        nothing for 5 s, then BUSY                  the same; SCRIPT KILL works
 ============  ==========================================  ==================================================
 
+Registrars are told the reason, as a code of LOOKUP_REPLY and STORE_REPLY: of a transaction, that of its first command
+(EXEC itself says EXECABORT). AUTH on a connection that is subscribed is refused: in RESP2 it is out of place there.
+
 A refused REPLICAOF takes the CLIENT KILL of its transaction with it. Servers ask for a password, so the PING of a
 replica's handshake gets NOAUTH whatever the health, AUTH and REPLCONF work always, and a refusal shows at PSYNC.
 
@@ -51,14 +54,18 @@ from __future__ import annotations
 from model.effects import (
     ACK,
     ALIVE,
+    AUTHENTICATE,
+    AUTHENTICATED,
     BUSY,
     BUSY_REPLY,
     CONTINUE,
+    DONE,
     FAIL_SAVES,
     FULL_RESYNC,
     HANDSHAKE,
     HANDSHAKE_REPLY,
     HELLO,
+    IMPOSSIBLE,
     INFO,
     INFO_REPLY,
     KEEP_ALIVE,
@@ -72,6 +79,7 @@ from model.effects import (
     MAX_HOSTS,
     MEND_SAVES,
     MISCONF_REPLY,
+    NOREPLICAS_REPLY,
     OK_REPLY,
     PING,
     PONG,
@@ -79,6 +87,8 @@ from model.effects import (
     PSYNC,
     PUBLISH,
     PUBLISH_REPLY,
+    READONLY_REPLY,
+    REASONS,
     REPLICA,
     REPLICAOF,
     REPLICATE,
@@ -245,7 +255,7 @@ def on_timer(node, now_us, which, out):
 def on_message(node, now_us, source, message, out):
     """A client's command, something from a replica, or something on the replication link."""
     kind = message.kind
-    if PING <= kind <= SCRIPT_KILL:
+    if PING <= kind <= AUTHENTICATE:
         _on_command(node, now_us, source, message, out)
     elif kind == HANDSHAKE:
         reply(out, source, HANDSHAKE_REPLY).code = message.code
@@ -273,9 +283,11 @@ def _on_command(node, now_us, source, message, out):
     if kind == PING:
         reply(out, source, PONG).code = _health(node)
     elif kind == LOOKUP:
-        _answer_data(message, LOOKUP_REPLY, 0 if held_up else 1, source, out)
+        _answer_data(message, LOOKUP_REPLY, REASONS + _hold_up(node) if held_up else DONE, source, out)
     elif kind == STORE:
         _answer_data(message, STORE_REPLY, _store(node, now_us, message, out), source, out)
+    elif kind == AUTHENTICATE:
+        reply(out, source, AUTHENTICATED).code = IMPOSSIBLE if message.code == 1 else DONE
     elif kind == SCRIPT_KILL:
         _kill_script(node, out)
         reply(out, source, OK_REPLY)
@@ -301,6 +313,11 @@ def _health(node):
     """Code of the answer to PING."""
     if node.saves_fail == 1 and (node.role == PRIMARY or node.misconf_spares_replicas == 0):
         return MISCONF_REPLY
+    return _hold_up(node)
+
+
+def _hold_up(node):
+    """What stands in the way of reads as well."""
     if node.loading == 1:
         return LOADING_REPLY
     return BUSY_REPLY if node.script == 1 else ALIVE
@@ -309,6 +326,7 @@ def _health(node):
 def _answer_data(message, kind, code, source, out):
     answer = reply(out, source, kind)
     answer.request = message.request
+    answer.job = message.job
     answer.code = code
 
 
@@ -622,12 +640,23 @@ def _publish(node, message, out):
 
 
 def _store(node, now_us, message, out):
-    """A write of a registrar: 1 if accepted, else 0."""
+    """A write of a registrar: DONE, or why it is refused."""
     if answers_write(node, now_us) != ACCEPTED_WRITE:
-        return 0
+        return REASONS + _reason(node)
     node.offset += 1
     _spread(node, message, out)
-    return 1
+    return DONE
+
+
+def _reason(node):
+    """Why a write is refused: the first reason of the table above."""
+    if node.saves_fail == 1 and (node.role == PRIMARY or node.misconf_spares_replicas == 0):
+        return MISCONF_REPLY
+    if node.role == PRIMARY and not _has_good_replicas(node):
+        return NOREPLICAS_REPLY
+    if node.role == REPLICA:
+        return READONLY_REPLY
+    return _hold_up(node)
 
 
 def _spread(node, message, out):

@@ -31,6 +31,9 @@ and stored, but no instance is judged and no failover begins or goes on. A rewri
 stops the process: later parts of the same handler see a later clock (`_now`), and what the handler sends leaves when
 it is over. What the file holds is all that a restart keeps: `FILE`.
 
+A registrar node may follow a sentinel (SUBSCRIBE): it is told the primary at once, as SENTINEL
+GET-MASTER-ADDR-BY-NAME would, and every switch from then on.
+
 Left out: instants are not cut to whole ms; of equal counts of votes the lower host number wins, and replicas are
 pointed to the new primary in a cyclic order of host numbers (in Redis both follow the order of a hash table); CLIENT
 SETNAME, AUTH and the parts of a transaction are not counted as commands of their own among the 100 that may be pending.
@@ -89,6 +92,7 @@ from model.effects import (
     SELECTED_SLAVE,
     SUBSCRIBE,
     SWITCH_MASTER,
+    SWITCHED,
     TILT,
     TILT_END,
     TRY_FAILOVER,
@@ -249,6 +253,7 @@ SENTINEL = Record(
         instant("start_us", "its start, or of the last vote for another, random part included; 0 = none yet"),
         instant("state_us", "when its state changed"),
         number("promoted", "1 + number of the chosen replica, 0 = none", 0, MAX_HOSTS),
+        number("follower", "1 + connection of each subscribed registrar node", 0, FAR_FUTURE_US, count=MAX_HOSTS),
         nested("file", "its configuration file", FILE),
         nested("server", "the Redis servers, by host number", SERVER, MAX_HOSTS),
         nested("peer", "the other sentinels, by host number", PEER, MAX_HOSTS),
@@ -291,6 +296,11 @@ def on_message(node, now_us, source, message, out):
         reply(out, source, PUBLISH_REPLY)
     elif kind == ASK:
         on_ask(node, now_us, source, message, out)
+    elif kind == SUBSCRIBE:
+        node.follower[message.sentinel - 1] = source + 1
+        answer = reply(out, source, SWITCHED)
+        answer.primary = current_primary(node) + 1
+        answer.code = 1
     elif source < _PEER_LINKS:
         _on_server_message(node, now_us, source, message, out)
     elif kind == ASK_REPLY:
@@ -349,6 +359,7 @@ def boot(node, now_us, out):
         node.server[number_].watch.known = node.file.knows_server[number_]
         create_peer(node.peer[number_], now_us)
         node.peer[number_].watch.known = node.file.knows_peer[number_]
+        node.follower[number_] = 0
     node.server[node.primary].role = PRIMARY
     set_timer(out, TICK, FIRST_TICK_US)
 
@@ -970,7 +981,7 @@ def _reconf_best_effort(node, now_us, out):
 def switch_to_promoted(node, now_us, out):
     """sentinelFailoverSwitchToPromotedSlave."""
     target = node.promoted - 1 if node.promoted != 0 else node.primary
-    _tell(node, now_us, SWITCH_MASTER, target + 1, 0, out)
+    _announce_switch(node, now_us, target + 1, out)
     _change_primary(node, now_us, target, out)
 
 
@@ -1194,7 +1205,7 @@ def on_hello(node, now_us, message, out):
         node.config_epoch = message.config_epoch
         if message.primary != node.primary + 1:
             _tell(node, now_us, CONFIG_UPDATE_FROM, message.sentinel, 0, out)
-            _tell(node, now_us, SWITCH_MASTER, message.primary, 0, out)
+            _announce_switch(node, now_us, message.primary, out)
             _change_primary(node, now_us, message.primary - 1, out)
 
 
@@ -1204,6 +1215,14 @@ def on_hello(node, now_us, message, out):
 def _now(node, now_us):
     """What the clock shows by now: the handler began at `now_us` and has stood still in flushes since."""
     return now_us + node.busy_us
+
+
+def _announce_switch(node, now_us, primary, out):
+    """+switch-master, in the log and to whoever has subscribed to it; it leaves with the rest, after the flush."""
+    _tell(node, now_us, SWITCH_MASTER, primary, 0, out)
+    for number_ in range(node.hosts):
+        if node.follower[number_] != 0:
+            reply(out, node.follower[number_] - 1, SWITCHED).primary = primary
 
 
 def _since(node, now_us, then_us):

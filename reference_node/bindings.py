@@ -16,8 +16,12 @@ skew between hosts a subject of its own.
 Where an ``&`` stands in a User-Agent, Flexisip's reader takes what follows for another header; its writer does not
 escape it, and neither does this one. This reader splits only before names that it knows.
 
-Left out: GRUU (``pub-gruu`` is always written without a value), ``fs-conn-id`` (it names a TCP connection), the
-correction of Contact URIs behind NAT, and the formats before 2.0.
+The first contact of a REGISTER that came over TCP or TLS is stored with the name of that connection
+(``fs-conn-id``): calls go back over it.
+
+Left out: GRUU (``pub-gruu`` is always written without a value), the correction of Contact URIs behind NAT (the
+connection is found by its name instead), ``reg-id`` (a device has one binding, as in Flexisip), and the formats
+before 2.0.
 """
 
 from __future__ import annotations
@@ -25,7 +29,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
+from typing import Literal
+from urllib.parse import quote
 
 from reference_node.fields import (
     NameAddr,
@@ -35,6 +42,7 @@ from reference_node.fields import (
     split,
     uri_parameters,
     uri_without_headers,
+    without_parameters,
     write_parameters,
 )
 
@@ -62,16 +70,25 @@ MALFORMED_EXPIRES_S = 3_600
 LONGEST_EXPIRES_S = 2**32 - 1
 """Upper limit of any lifetime in SIP, s. Source: RFC 3261 section 20.19. Kind: specified."""
 
+NEVER_REFUSED_S = 3_600
+"""A lifetime from here on must not be refused as too short, s. Source: RFC 3261 section 10.3. Kind: specified."""
+
 GENERATED_PREFIX = "fs-gen-"
 _GENERATED_LENGTH = 20
 _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 # Characters that are escaped besides space, control and non-ASCII ones. Source: Flexisip, but for the question mark of
 # a Call-ID: unescaped, it ends the parameters of the URI for any reader, and with them the life of the contact.
-_ESCAPED_IN_CALL_ID = frozenset(b'"#%&,;<=>?@[\\]^`{|}')
-_ESCAPED_IN_HEADERS = frozenset(b'"#%<>[\\]^`{|}:=,;')
+_SAFE_IN_CALL_ID, _SAFE_IN_HEADERS = (
+    "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in escaped)
+    for escaped in ('"#%&,;<=>?@[\\]^`{|}', '"#%<>[\\]^`{|}:=,;')
+)
+
+CONNECTION_ID = "fs-conn-id"
+"""URI parameter that names the connection of a device at its node. Source: Flexisip."""
 
 _OWN_PARAMETERS = ("callid", "expires", "cseq", "updatedAt", "alias", "usedAsRoute")
+_Q = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", re.ASCII)
 _OWN_HEADERS = re.compile(r"[?&](path|accept|user-agent)=")
 _STORED = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^"<])*)<([^>]*)>(.*)', re.DOTALL)
 
@@ -96,6 +113,35 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a registrar grants. Defaults are Flexisip's.
+
+    Attributes
+    ----------
+    max_contacts_by_aor, max_contacts_per_registration : int
+        Most contacts of a record and of a REGISTER.
+    min_expires_s, max_expires_s, default_expires_s : int
+        Lifetimes in s.
+    min_expires_action : str
+        ``clamp`` raises a short Expires header to the minimum without a word, as Flexisip does; ``423`` refuses
+        short lifetimes (RFC 3261 section 10.3, step 6), but for removals and for an hour or more.
+    unique_id_parameters : tuple of str
+        Where a device's name is looked for, in order.
+    """
+
+    max_contacts_by_aor: int = MAX_CONTACTS_BY_AOR
+    max_contacts_per_registration: int = MAX_CONTACTS_PER_REGISTRATION
+    min_expires_s: int = MIN_EXPIRES_S
+    max_expires_s: int = MAX_EXPIRES_S
+    default_expires_s: int = DEFAULT_EXPIRES_S
+    min_expires_action: Literal["clamp", "423"] = "clamp"
+    unique_id_parameters: tuple[str, ...] = UNIQUE_ID_PARAMETERS
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Registration:
     """What a REGISTER asks for.
 
@@ -115,6 +161,10 @@ class Registration:
         URIs of the Path, first hop first, without brackets.
     accept, user_agent : str
         Accept types, joined with commas; User-Agent.
+    connection_id : str
+        Of the connection that the REGISTER came on, empty for UDP.
+    limits : Limits
+        What the registrar grants.
     """
 
     aor: str
@@ -126,6 +176,8 @@ class Registration:
     path: tuple[str, ...] = ()
     accept: str = ""
     user_agent: str = ""
+    connection_id: str = ""
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def is_query(self) -> bool:
@@ -138,8 +190,25 @@ class Registration:
         if own is not None:
             return min(int(own), LONGEST_EXPIRES_S) if _is_number(own) else MALFORMED_EXPIRES_S
         if self.expires_s is None:
-            return DEFAULT_EXPIRES_S
-        return 0 if self.expires_s == 0 else min(max(self.expires_s, MIN_EXPIRES_S), MAX_EXPIRES_S)
+            return self.limits.default_expires_s
+        shortest_s, longest_s = self.limits.min_expires_s, self.limits.max_expires_s
+        return 0 if self.expires_s == 0 else min(max(self.expires_s, shortest_s), longest_s)
+
+    def check_lifetimes(self) -> None:
+        """Refuse what is too short, where that is not to be clamped.
+
+        Raises
+        ------
+        Refused
+            423.
+        """
+        if self.limits.min_expires_action == "clamp":
+            return
+        for contact in self.contacts:
+            own = contact.parameter("expires")
+            asked_s = self.expires_s if own is None else self.lifetime_s(contact)
+            if asked_s and asked_s < min(self.limits.min_expires_s, NEVER_REFUSED_S):
+                raise Refused(423, "Interval Too Brief")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +258,17 @@ class Binding:
         return self.updated_s + max(self.expires_s, longer_s)
 
     @property
+    def connection_id(self) -> str:
+        """Name of the device's connection at its node, empty without."""
+        return find(uri_parameters(self.contact.uri), CONNECTION_ID) or ""
+
+    @property
+    def preference(self) -> int:
+        """The contact's ``q`` in thousandths; 1000 when it has none (RFC 3261 section 20.10)."""
+        text = self.contact.parameter("q") or ""
+        return round(1_000 * float(text)) if _Q.fullmatch(text) else 1_000
+
+    @property
     def is_generated(self) -> bool:
         """True when the device has no unique id of its own."""
         return self.field.startswith(GENERATED_PREFIX)
@@ -234,7 +314,7 @@ def generated_field(random: Random) -> str:
 def encode(binding: Binding) -> bytes:
     """Value of a binding's field."""
     own: Parameters = (
-        ("callid", _escape(binding.call_id, _ESCAPED_IN_CALL_ID)),
+        ("callid", quote(binding.call_id, _SAFE_IN_CALL_ID)),
         ("expires", str(binding.expires_s)),
         ("cseq", str(binding.cseq)),
         ("updatedAt", str(binding.updated_s)),
@@ -243,7 +323,7 @@ def encode(binding: Binding) -> bytes:
     )
     path = ",".join(f"<{uri}>" for uri in binding.path)
     parts = (("path", path), ("accept", binding.accept), ("user-agent", binding.user_agent))
-    headers = "&".join(f"{name}={_escape(value, _ESCAPED_IN_HEADERS)}" for name, value in parts)
+    headers = "&".join(f"{name}={_escape_header(value)}" for name, value in parts)
     contact = binding.contact
     uri = f"{contact.uri}{write_parameters(own)}?{headers}"
     return str(NameAddr(contact.display, uri, (*contact.parameters, ("pub-gruu", None)))).encode()
@@ -265,7 +345,7 @@ def decode(field: bytes, value: bytes) -> Binding | None:
         field=name,
         contact=NameAddr(
             contact.display,
-            _without(contact.uri, _OWN_PARAMETERS),
+            without_parameters(contact.uri, _OWN_PARAMETERS),
             tuple(pair for pair in contact.parameters if pair[0] != "pub-gruu"),
         ),
         call_id=_unescape(find(own, "callid") or ""),
@@ -309,13 +389,14 @@ def change_set(record: Sequence[Binding], register: Registration, now_s: int, ne
     Refused
         400 for a replayed CSeq, 403 for too many contacts.
     """
-    if len(register.contacts) > MAX_CONTACTS_PER_REGISTRATION:
+    if len(register.contacts) > register.limits.max_contacts_per_registration:
         raise Refused(403, "Too Many Contacts")
     if register.clears:
         return Change(clears=True)
     kept = {binding.field: binding for binding in live(record, now_s)}
     written: dict[str, Binding] = {}
-    for binding in (_new_binding(register, contact, now_s) for contact in register.contacts):
+    for number, contact in enumerate(register.contacts):
+        binding = _new_binding(register, contact, now_s, register.connection_id if number == 0 else "")
         replaced = _replaced(kept.values(), binding)
         same_device = next((old for old in replaced if old.is_generated), None)
         field = binding.field or (same_device.field if same_device else new_field())
@@ -324,15 +405,24 @@ def change_set(record: Sequence[Binding], register: Registration, now_s: int, ne
             written.pop(old.field, None)
         if binding.expires_s > 0:
             kept[field] = written[field] = replace(binding, field=field)
-    for old in sorted(kept.values(), key=lambda binding: binding.updated_s)[: max(0, len(kept) - MAX_CONTACTS_BY_AOR)]:
+    surplus = max(0, len(kept) - register.limits.max_contacts_by_aor)
+    for old in sorted(kept.values(), key=lambda binding: binding.updated_s)[:surplus]:
         kept.pop(old.field)
         written.pop(old.field, None)
     gone = tuple(binding.field for binding in record if binding.field not in kept)
     return Change(removed=gone, stored=tuple(written.values()), remaining=tuple(kept.values()))
 
 
-def commands(aor: str, change: Change) -> list[Command]:
-    """Redis commands that carry out a change: one transaction, or one DEL."""
+def commands(aor: str, change: Change, lives_from_s: int | None = None) -> list[Command]:
+    """Redis commands that carry out a change: one transaction, or one DEL.
+
+    Parameters
+    ----------
+    aor : str
+    change : Change
+    lives_from_s : int, optional
+        Tell Redis the record's end as a time to live from this Unix second on (EXPIRE) in place of an instant.
+    """
     name = key(aor)
     if change.clears:
         return [(b"DEL", name)]
@@ -342,7 +432,10 @@ def commands(aor: str, change: Change) -> list[Command]:
     if change.stored:
         pairs = ((binding.field.encode(), encode(binding)) for binding in change.stored)
         batch.append((b"HMSET", name, *(part for pair in pairs for part in pair)))
-    batch.append((b"EXPIREAT", name, str(change.expire_at_s).encode()))
+    if lives_from_s is None:
+        batch.append((b"EXPIREAT", name, str(change.expire_at_s).encode()))
+    else:
+        batch.append((b"EXPIRE", name, str(change.expire_at_s - lives_from_s).encode()))
     batch.append((b"EXEC",))
     return batch
 
@@ -352,15 +445,15 @@ def contact_header(binding: Binding, now_s: int) -> str:
     contact = binding.contact
     others = tuple(pair for pair in contact.parameters if pair[0].lower() != "expires")
     remaining_s = max(0, binding.sip_end_s - now_s)
-    return str(NameAddr(contact.display, contact.uri, (("expires", str(remaining_s)), *others)))
+    return str(NameAddr(contact.display, _bare(contact.uri), (("expires", str(remaining_s)), *others)))
 
 
-def _new_binding(register: Registration, contact: NameAddr, now_s: int) -> Binding:
+def _new_binding(register: Registration, contact: NameAddr, now_s: int, connection_id: str) -> Binding:
     """The binding that a contact asks for; its field is empty when the device has no unique id."""
     expires_s = register.lifetime_s(contact)
     return Binding(
-        field=_unique_id(contact),
-        contact=_storable(contact, expires_s),
+        field=unique_id(contact, register.limits.unique_id_parameters),
+        contact=_storable(contact, expires_s, connection_id),
         call_id=register.call_id,
         cseq=register.cseq,
         expires_s=expires_s,
@@ -372,9 +465,10 @@ def _new_binding(register: Registration, contact: NameAddr, now_s: int) -> Bindi
     )
 
 
-def _unique_id(contact: NameAddr) -> str:
+def unique_id(contact: NameAddr, names: Sequence[str]) -> str:
+    """The name that a device has given itself, empty for none: the first of some parameters of header or URI."""
     in_uri = uri_parameters(contact.uri)
-    for name in UNIQUE_ID_PARAMETERS:
+    for name in names:
         value = contact.parameter(name) or find(in_uri, name)
         if value:
             return value
@@ -393,7 +487,7 @@ def _replaced(kept: Iterable[Binding], new: Binding) -> list[Binding]:
     for old in kept:
         if old.field == new.field or _same_push(old, new):
             found.append(old)
-        elif not new.field and old.is_generated and same_uri(_bare(old), _bare(new)):
+        elif not new.field and old.is_generated and same_uri(_bare(old.contact.uri), _bare(new.contact.uri)):
             if old.call_id == new.call_id and new.cseq <= old.cseq:
                 raise Refused(400, "Replayed CSeq")
             found.append(old)
@@ -409,27 +503,22 @@ def _same_push(old: Binding, new: Binding) -> bool:
     return bool(ours[0]) and ours == theirs and new.updated_s >= old.updated_s
 
 
-def _bare(binding: Binding) -> str:
-    return _without(binding.contact.uri, ("fs-conn-id",))
+def _bare(uri: str) -> str:
+    """The URI as the device wrote it: without the name of its connection."""
+    return without_parameters(uri, (CONNECTION_ID,))
 
 
-def _storable(contact: NameAddr, expires_s: int) -> NameAddr:
-    """The contact without URI headers, and without parameters that readers would take for the registrar's own."""
+def _storable(contact: NameAddr, expires_s: int, connection_id: str) -> NameAddr:
+    """The contact with its connection, without URI headers and what readers would take for the registrar's own."""
 
     def misleads(name: str, value: str | None) -> bool:
         # An `expires` of the header wins over that of the URI: it stays only where it says what was granted.
         return name.lower() == "pub-gruu" or (name.lower() == "expires" and _number(value) != expires_s)
 
-    uri = _without(uri_without_headers(contact.uri), (*_OWN_PARAMETERS, "fs-conn-id"))
+    uri = without_parameters(uri_without_headers(contact.uri), (*_OWN_PARAMETERS, CONNECTION_ID))
+    if connection_id:
+        uri += f";{CONNECTION_ID}={connection_id}"
     return NameAddr(contact.display, uri, tuple(pair for pair in contact.parameters if not misleads(*pair)))
-
-
-def _without(uri: str, names: Sequence[str]) -> str:
-    """The URI without some of its parameters."""
-    drop = {name.lower() for name in names}
-    parameters = uri_parameters(uri)
-    kept = write_parameters(tuple(pair for pair in parameters if pair[0].lower() not in drop))
-    return uri.removesuffix(write_parameters(parameters)) + kept
 
 
 def _cut_headers(uri: str) -> tuple[str, Mapping[str, str]]:
@@ -451,12 +540,13 @@ def _read_path(text: str) -> tuple[str, ...]:
     return tuple(part.removeprefix("<").removesuffix(">") for part in parts if part)
 
 
-def _escape(text: str, escaped: frozenset[int]) -> str:
-    return "".join(
-        f"%{byte:02X}" if byte <= 0x20 or byte >= 0x7F or byte in escaped else chr(byte) for byte in text.encode()
-    )
+@lru_cache(maxsize=1_024)
+def _escape_header(text: str) -> str:
+    """A value of the URI's headers; a node sees few different ones."""
+    return quote(text, _SAFE_IN_HEADERS)
 
 
+@lru_cache(maxsize=1_024)
 def _unescape(text: str) -> str:
     data = re.sub(rb"%([0-9A-Fa-f]{2})", lambda match: bytes([int(match[1], 16)]), text.encode())
     return data.decode(errors="replace")

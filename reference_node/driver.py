@@ -5,8 +5,9 @@ lies between that and the world: it keeps the machine's state, calls its handler
 in integer µs, and carries the effects out in order. Sockets are the business of `Hands`. Nothing here decides
 anything, so that what is measured is the machine.
 
-The wall clock would be the wrong one: it may be stepped while a time-out runs. Only reports carry it, because logs of
-several programs are laid side by side; they are translated the moment they are made.
+The wall clock would be the wrong one: it may be stepped while a time-out runs. Reports carry it, because logs of
+several programs are laid side by side; they are translated the moment they are made. A machine that models a program
+which does look at the wall clock has a field `wall_ahead_us`: how far that is ahead, at every call anew.
 
 Left out: BLOCK, KILL_CLIENTS and DROP, which only machines of simulated servers ask for.
 """
@@ -22,6 +23,7 @@ from model.effects import (
     CANCEL_TIMER,
     CLOSE,
     CONNECT,
+    FORGET,
     OUT,
     REPLY,
     REPORT,
@@ -46,6 +48,10 @@ class Hands:
 
     def reply(self, source: int, message: Any) -> None:
         """Answer on the connection that a message came from."""
+        raise NotImplementedError
+
+    def forget(self, source: int, message: Any) -> None:
+        """Let go of what is kept for a request that gets no answer."""
         raise NotImplementedError
 
     def connect(self, link: int, host: int) -> None:
@@ -85,6 +91,7 @@ class Driver:
         self._out = OUT.new()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._acting = False
+        self._shows_wall = hasattr(state, "wall_ahead_us")
 
     def deliver(self, source: int, message: Any) -> None:
         """Hand a message to the machine."""
@@ -108,6 +115,8 @@ class Driver:
     def _act(self, now_us: int, handler: Callable[..., None], *arguments: Any) -> None:
         assert not self._acting, "a handler was called while the effects of another were carried out"
         self._acting = True
+        if self._shows_wall:
+            self.state.wall_ahead_us = time.time_ns() // 1_000 - now_us
         try:
             handler(*arguments, self._out)
             for effect in self._out.effects[: self._out.n]:
@@ -122,6 +131,8 @@ class Driver:
             self._hands.send(effect.target, effect.message)
         elif kind == REPLY:
             self._hands.reply(effect.target, effect.message)
+        elif kind == FORGET:
+            self._hands.forget(effect.target, effect.message)
         elif kind == CONNECT:
             self._hands.connect(effect.target, effect.server)
         elif kind == CLOSE:

@@ -1,74 +1,108 @@
-"""Datagrams to requests, and answers to datagrams: what the registrar node needs of SIP over UDP.
+"""Messages to requests, responses and back: what the node needs of SIP, without a socket.
 
 Whatever arrives ends in one of three ways: a `Request` whose mandatory headers are sound; a `Rejected` with a status,
 when at least as much can be read as an answer must repeat (Via, Call-ID, CSeq); or a `Rejected` without an envelope,
 which stays unanswered. Nothing else is raised, whatever the bytes.
 
-Header lines are taken apart here, because `sipmessage` gives up the whole message for one bad line, and an answer
-repeats Via, From, To, Call-ID and CSeq byte by byte. It builds the answers.
+Header lines are taken apart here, because a library gives up the whole message for one bad line; because an answer
+repeats Via, From, To, Call-ID and CSeq byte by byte; and because a node reads thousands a second: a message that is
+as it should be takes one decode, one search for control characters and one partition for each line.
 
-Left out: TCP, TLS and WebSocket; authentication; ``maddr`` and multicast in Via (an answer only ever goes back to the
-address that the request came from, so that the node cannot be used to flood a third).
+Left out: ``maddr`` and multicast in Via (an answer only ever goes back to the address that the request came from, so
+that the node cannot be used to flood a third), URIs in From and To other than ``sip`` and ``sips``, WebSocket.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 
-import sipmessage
-
-from reference_node.bindings import Registration
+from reference_node.bindings import DEFAULT_LIMITS, Limits, Refused, Registration
 from reference_node.fields import (
     NameAddr,
     address_of_record,
     find,
+    match_uri,
     read_parameters,
     split,
     write_parameters,
 )
 
-MAX_BYTES = 8_192
-"""Longest request that is looked at; longer ones are answered 513. A REGISTER with 12 contacts has 3 KB.
-Kind: assumed (RFC 3261 section 18.1.1 lets datagrams have up to 65,535 bytes)."""
+MAX_HEAD_BYTES = 8_192
+"""Longest start line and headers; longer ones are answered 513. A REGISTER with 12 contacts has 3 KB. Kind: assumed."""
+
+MAX_BYTES = 32_768
+"""Longest message that is looked at; longer ones are answered 513.
+Kind: assumed (RFC 3261 section 18.1.1 lets datagrams have up to 65,535 bytes; an INVITE with SDP has 2 to 4 KB)."""
 
 DEFAULT_PORT = 5060
 """Port of a Via that names none. Source: RFC 3261 section 19.1.2. Kind: specified."""
 
+DEFAULT_TLS_PORT = 5061
+"""The same for TLS. Source: RFC 3261 section 19.1.2. Kind: specified."""
+
 MAX_CSEQ = 2**31 - 1
 """Largest number of a CSeq. Source: RFC 3261 section 8.1.1.5 (less than 2**31). Kind: specified."""
 
-ALLOW = "REGISTER, OPTIONS"
-"""What this node serves."""
+MAX_FORWARDS = 70
+"""Hops of a request that names none. Source: RFC 3261 section 16.6, step 3. Kind: recommended."""
 
-KNOWN_METHODS = frozenset(
-    ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "PRACK")
-    + ("SUBSCRIBE", "NOTIFY", "PUBLISH", "INFO", "REFER", "MESSAGE", "UPDATE")
-)
-"""Methods that are answered 405 instead of 501. Source: IANA registry of SIP methods. Kind: specified."""
+COOKIE = "z9hG4bK"
+"""How branches begin. Source: RFC 3261 section 8.1.1.7. Kind: specified."""
+
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, MESSAGE, SUBSCRIBE, NOTIFY, PUBLISH, INFO, REFER, UPDATE, PRACK"
+"""What this node serves or passes on."""
 
 REASONS = {
+    100: "Trying",
     200: "OK",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    416: "Unsupported URI Scheme",
     420: "Bad Extension",
+    423: "Interval Too Brief",
+    480: "Temporarily Unavailable",
     481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    483: "Too Many Hops",
+    487: "Request Terminated",
     500: "Server Internal Error",
     501: "Not Implemented",
+    503: "Service Unavailable",
     505: "Version Not Supported",
     513: "Message Too Large",
 }
 """Reason phrases. Source: RFC 3261 section 21. Kind: specified."""
 
-_COMPACT = {"i": "call-id", "m": "contact", "f": "from", "t": "to", "v": "via", "l": "content-length", "k": "supported"}
-_REQUEST_LINE = re.compile(r"(?P<method>[A-Za-z0-9.!%*_+`'~-]+) (?P<uri>\S+) SIP/(?P<version>[0-9.]+)", re.ASCII)
+_COMPACT = {
+    "a": "accept-contact", "b": "referred-by", "c": "content-type", "d": "request-disposition",
+    "e": "content-encoding", "f": "from", "i": "call-id", "j": "reject-contact", "k": "supported",
+    "l": "content-length", "m": "contact", "o": "event", "r": "refer-to", "s": "subject", "t": "to",
+    "u": "allow-events", "v": "via", "x": "session-expires",
+}  # fmt: skip
+"""Compact names of headers. Source: IANA registry of SIP header fields. Kind: specified."""
+
+_SINGLE = ("from", "to", "call-id", "cseq", "max-forwards", "content-length")
+"""Headers that must not come twice."""
+
+_METHOD = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+", re.ASCII)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", re.ASCII)
+_STATUS_LINE = re.compile(r"SIP/2\.0 (?P<status>[1-6][0-9]{2})(?: (?P<reason>.*))?", re.ASCII | re.IGNORECASE)
 _VIA = re.compile(
-    r"SIP\s*/\s*2\.0\s*/\s*[A-Za-z]+\s+(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?",
-    re.IGNORECASE | re.ASCII,
+    r"[sS][iI][pP]\s*/\s*[0-9.]+\s*/\s*[A-Za-z0-9.!%*_+`'~-]+\s+"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?",
+    re.ASCII,
 )
 _CSEQ = re.compile(r"(?P<number>[0-9]{1,10})[ \t]+(?P<method>\S+)", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -79,8 +113,14 @@ Address = tuple[str, int]
 Headers = dict[str, list[str]]
 """Values by name in lower case, in order."""
 
+Fields = list[tuple[str, str, str]]
+"""Header lines in order: name in lower case and long form, name as written, value."""
 
-@dataclass(frozen=True, slots=True)
+Key = tuple[str, ...]
+"""Names a transaction."""
+
+
+@dataclass(slots=True)  # not frozen: that costs more than reading a header
 class Envelope:
     """What an answer repeats, and where it goes.
 
@@ -95,10 +135,10 @@ class Envelope:
     call_id, cseq : str
         As they came.
     destination : Address
-        Where the answer goes.
+        Where the answer goes when the connection that the request came on is none or is gone.
     transaction : tuple of str
         Equal for retransmissions of one request, and for nothing else (RFC 3261 section 17.2.3; Call-ID and CSeq
-        are in it for clients that repeat a branch).
+        are in it for clients that repeat a branch). The last part is the method.
     """
 
     method: str
@@ -108,63 +148,136 @@ class Envelope:
     call_id: str
     cseq: str
     destination: Address
-    transaction: tuple[str, ...]
+    transaction: Key
+
+    @property
+    def invitation(self) -> Key:
+        """The transaction of the INVITE that an ACK or a CANCEL belongs to."""
+        return (*self.transaction[:-1], "INVITE")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A request with sound mandatory headers.
 
     Attributes
     ----------
     envelope : Envelope
-    aor : str
-        Address of record: user and host of the From URI, as in Flexisip.
+    uri : str
+        Request-URI.
+    sender, receiver : NameAddr
+        From and To.
     cseq : int
         Number of the CSeq.
     headers : Headers
+    fields : Fields
+    body : bytes
     """
 
     envelope: Envelope
-    aor: str
+    uri: str
+    sender: NameAddr
+    receiver: NameAddr
     cseq: int
     headers: Headers = field(repr=False)
+    fields: Fields = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def method(self) -> str:
         """Method of the request."""
         return self.envelope.method
 
+    @property
+    def aor(self) -> str:
+        """Address of record that a REGISTER is about: user and host of the From URI, as in Flexisip."""
+        return address_of_record(self.sender.uri)
+
+    @property
+    def in_dialog(self) -> bool:
+        """True when the request has a To tag."""
+        return bool(self.receiver.parameter("tag"))
+
+    def listed(self, name: str) -> list[str]:
+        """All values of a header that may have several, in lines of their own or behind commas.
+
+        Raises
+        ------
+        Rejected
+            400: they cannot be parted.
+        """
+        return _listed(self.headers, name, self.envelope)
+
+    def uris(self, name: str) -> list[str]:
+        """URIs of a header such as Route."""
+        return [value.uri for value in _addresses(self.listed(name), name.title(), self.envelope)]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response, as far as a proxy looks at it.
+
+    Attributes
+    ----------
+    status : int
+    reason : str
+    vias : tuple of str
+        Via values from the top.
+    branch : str
+        Of the top one.
+    method : str
+        Of the CSeq.
+    fields : Fields
+    body : bytes
+    """
+
+    status: int
+    reason: str
+    vias: tuple[str, ...]
+    branch: str
+    method: str
+    fields: Fields = field(repr=False)
+    body: bytes = field(repr=False)
+
 
 class Rejected(Exception):
-    """A datagram that is no request we could serve.
+    """A message that is no request we could serve.
 
     Parameters
     ----------
     status : int
         SIP status of the answer.
     why : str
-        Says what is wrong; becomes the reason phrase where the status is 400.
+        Says what is wrong; becomes part of the reason phrase where the status is 400.
     envelope : Envelope or None
         None when there is to be no answer.
+    *extra : (str, str)
+        Further headers of the answer.
     """
 
-    def __init__(self, status: int, why: str, envelope: Envelope | None = None) -> None:
+    def __init__(self, status: int, why: str, envelope: Envelope | None = None, *extra: tuple[str, str]) -> None:
         super().__init__(f"{status} {why}")
-        self.status, self.why, self.envelope = status, why, envelope
+        self.status, self.why, self.envelope, self.extra = status, why, envelope, extra
 
     def answer(self) -> bytes:
         """The answer; only where there is an envelope."""
         assert self.envelope, "nothing that an answer could repeat"
-        return answer(self.envelope, self.status, f"Bad Request: {self.why}" if self.status == 400 else "")
+        reason = f"Bad Request: {self.why}" if self.status == 400 else ""
+        return answer(self.envelope, self.status, reason, *self.extra)
+
+
+def is_response(data: bytes) -> bool:
+    """True when a message is a response, if it is anything."""
+    return data[:4].upper() == b"SIP/"
 
 
 def read(data: bytes, source: Address) -> Request:
-    """Read a datagram.
+    """Read a request.
 
     Parameters
     ----------
     data : bytes
+        A datagram, or a message cut from a stream.
     source : Address
         Where it came from.
 
@@ -174,32 +287,66 @@ def read(data: bytes, source: Address) -> Request:
         It is no request that could be served; the error knows the answer, if there is to be any.
     """
     head, end, body = data[:MAX_BYTES].partition(b"\r\n\r\n")
-    first, *lines = head.split(b"\r\n")
-    line = _REQUEST_LINE.fullmatch(_text(first) or "")
-    if line is None:
+    first, fields, headers, faults = _read_head(head)
+    method, _, rest = first.partition(" ")
+    uri, _, version = rest.rpartition(" ")
+    if not version.upper().startswith("SIP/") and " SIP/" not in first:
         raise Rejected(400, "no SIP request line")
-    headers, faults = _read_headers(lines)
-    envelope = _read_envelope(line["method"], headers, source)
-    if envelope is None or line["method"] == "ACK":  # an ACK is never answered
+    if _METHOD.fullmatch(method) is None:
+        raise Rejected(400, "no SIP request line")
+    envelope = _read_envelope(method, headers, source)
+    if envelope is None:
         raise Rejected(400, "no Via, Call-ID or CSeq that an answer could repeat")
-    if len(data) > MAX_BYTES:
-        raise Rejected(513, "message too large", envelope)
-    if line["version"] != "2.0":
-        raise Rejected(505, "version not supported", envelope)
-    if not end:
-        faults.append("headers do not end")
-    faults += _body_faults(headers, body)
-    if faults:
-        raise Rejected(400, faults[0], envelope)
-    return _sound(envelope, headers)
+    try:
+        if len(data) > MAX_BYTES or len(head) > MAX_HEAD_BYTES:
+            raise Rejected(513, "message too large", envelope)
+        if version.upper() != "SIP/2.0":
+            status = 505 if re.fullmatch(r"SIP/[0-9]+\.[0-9]+", version, re.IGNORECASE) else 400
+            raise Rejected(status, "version not supported", envelope)
+        if not end:
+            faults.append("headers do not end")
+        faults += _body_faults(headers, body)
+        if faults:
+            raise Rejected(400, faults[0], envelope)
+        return _sound(envelope, uri, headers, fields, _cut(body, headers))
+    except Rejected as rejected:
+        if method == "ACK":  # an ACK is never answered
+            rejected.envelope = None
+        raise
 
 
-def required(request: Request) -> set[str]:
+def read_response(data: bytes) -> Response | None:
+    """Read a response; None when it is none that anybody could wait for."""
+    head, end, body = data[:MAX_BYTES].partition(b"\r\n\r\n")
+    first, fields, headers, faults = _read_head(head)
+    line = _STATUS_LINE.fullmatch(first)
+    if line is None or faults or not end or len(data) > MAX_BYTES:
+        return None
+    cseq = _CSEQ.fullmatch(headers.get("cseq", [""])[0])
+    try:
+        vias = tuple(via for value in headers.get("via", []) for via in split(value, ",") if via)
+        sent_by, *rest = split(vias[0], ";")
+        branch = find(read_parameters(rest), "branch") or ""
+        NameAddr.read(headers["to"][0])
+    except (ValueError, IndexError, KeyError):
+        return None
+    if cseq is None or int(cseq["number"]) > MAX_CSEQ or _VIA.fullmatch(sent_by) is None or _body_faults(headers, body):
+        return None
+    body = _cut(body, headers)
+    return Response(int(line["status"]), line["reason"] or "", vias, branch, cseq["method"], fields, body)
+
+
+def required(request: Request, name: str = "require") -> set[str]:
     """SIP extensions that a request requires."""
-    return {option.lower() for option in _listed(request.headers, "require", request.envelope)}
+    return {option.lower() for option in request.listed(name)}
 
 
-def registration(request: Request, own_path: str) -> Registration:
+def registration(
+    request: Request,
+    own_path: str,
+    limits: Limits = DEFAULT_LIMITS,
+    connection_id: str = "",
+) -> Registration:
     """What a REGISTER asks for.
 
     Parameters
@@ -207,31 +354,41 @@ def registration(request: Request, own_path: str) -> Registration:
     request : Request
     own_path : str
         URI under which this node is reached by its peers; becomes the first hop of the Path.
+    limits : Limits
+        Of lifetimes and contacts.
+    connection_id : str
+        Of the client's connection, empty for UDP.
 
     Raises
     ------
     Rejected
-        400: Contact, Expires or Path cannot be read or contradict each other.
+        400: Contact, Expires or Path cannot be read or contradict each other. 423: too short, where that is refused.
     """
     headers, envelope = request.headers, request.envelope
     expires = headers.get("expires", [""])[0]
-    contacts = _listed(headers, "contact", envelope)
+    contacts = request.listed("contact")
     clears = "*" in contacts
     if clears and (len(contacts) > 1 or expires != "0"):
         # RFC 3261 section 10.3, step 6
         raise Rejected(400, "Contact * needs Expires 0 and no other Contact", envelope)
-    paths = _addresses(_listed(headers, "path", envelope), "Path", envelope)
-    return Registration(
+    asked = Registration(
         aor=request.aor,
         call_id=envelope.call_id,
         cseq=request.cseq,
         contacts=() if clears else _addresses(contacts, "Contact", envelope),
         clears=clears,
         expires_s=_expires_s(expires),
-        path=(own_path, *(path.uri for path in paths)),
-        accept=",".join(_listed(headers, "accept", envelope)),
+        path=(own_path, *request.uris("path")),
+        accept=",".join(request.listed("accept")),
         user_agent=headers.get("user-agent", [""])[0],
+        connection_id=connection_id,
+        limits=limits,
     )
+    try:
+        asked.check_lifetimes()
+    except Refused as refused:
+        raise Rejected(refused.status, refused.reason, envelope, ("Min-Expires", str(limits.min_expires_s))) from None
+    return asked
 
 
 def answer(envelope: Envelope, status: int, reason: str = "", *extra: tuple[str, str]) -> bytes:
@@ -247,40 +404,66 @@ def answer(envelope: Envelope, status: int, reason: str = "", *extra: tuple[str,
     *extra : (str, str)
         Further headers in order.
     """
-    response = sipmessage.Response(status, reason or REASONS[status])
-    headers = response.headers
-    for via in envelope.vias:
-        headers.add("Via", via)
+    lines = [f"SIP/2.0 {status} {reason or REASONS.get(status, 'Refused')}"]
+    lines += [f"Via: {via}" for via in envelope.vias]
     if envelope.sender:
-        headers.add("From", envelope.sender)
+        lines.append(f"From: {envelope.sender}")
     if envelope.receiver:
-        headers.add("To", _tagged(envelope.receiver))
-    headers.add("Call-ID", envelope.call_id)
-    headers.add("CSeq", envelope.cseq)
-    for name, value in extra:
-        headers.add(name, value)
-    headers.add("Content-Length", "0")
-    return bytes(response)
+        lines.append(f"To: {envelope.receiver if status == 100 else _tagged(envelope.receiver)}")
+    lines += [f"Call-ID: {envelope.call_id}", f"CSeq: {envelope.cseq}"]
+    lines += [f"{name}: {value}" for name, value in extra]
+    lines.append("Content-Length: 0\r\n\r\n")
+    return "\r\n".join(lines).encode()
+
+
+def write(first: str, fields: Sequence[tuple[str, str, str]], body: bytes) -> bytes:
+    """Put a message together again; Content-Length is written anew."""
+    lines = [first, *(f"{written}: {value}" for name, written, value in fields if name != "content-length")]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}\r\n\r\n"]).encode() + body
 
 
 def date_header() -> tuple[str, str]:
     """The Date that an answer to REGISTER should have (RFC 3261 section 10.3, step 8)."""
-    return "Date", formatdate(usegmt=True)
+    return "Date", _date(int(time.time()))
 
 
-def _read_headers(lines: list[bytes]) -> tuple[Headers, list[str]]:
-    """Headers by name, and what is wrong with other lines."""
+@lru_cache(maxsize=1)
+def _date(now_s: int) -> str:
+    return formatdate(now_s, usegmt=True)
+
+
+def via_parts(via: str) -> tuple[str, str]:
+    """Host and port as written, and branch of a Via."""
+    sent_by, *rest = split(via, ";")
+    return sent_by.split()[-1], find(read_parameters(rest), "branch") or ""
+
+
+def _read_head(head: bytes) -> tuple[str, Fields, Headers, list[str]]:
+    """Start line, header lines, their values by name, and what is wrong with other lines."""
+    try:
+        text = head.decode()
+        is_plain = "\r\n " not in text and "\r\n\t" not in text and not _CONTROL.search(text.replace("\r\n", ""))
+    except UnicodeDecodeError:
+        is_plain = False
+    lines = text.split("\r\n") if is_plain else [_text(line) or "" for line in _unfold(head.split(b"\r\n"))]
+    fields: Fields = []
     headers: Headers = {}
     faults: list[str] = []
-    for line in _unfold(lines):
-        text = _text(line)
-        name, colon, value = (text or "").partition(":")
-        name = name.rstrip(" \t").lower()
-        if not colon or not name:
+    for line in lines[1:]:
+        written, colon, value = line.partition(":")
+        written = written.rstrip(" \t")
+        if not colon or not written:
             faults.append("a header line cannot be read")
             continue
-        headers.setdefault(_COMPACT.get(name, name), []).append(value.strip(" \t"))
-    return headers, faults
+        name = written.lower()
+        name = _COMPACT.get(name, name)
+        value = value.strip(" \t")
+        fields.append((name, written, value))
+        if name in headers:
+            headers[name].append(value)
+        else:
+            headers[name] = [value]
+    return lines[0], fields, headers, faults
 
 
 def _unfold(lines: list[bytes]) -> list[bytes]:
@@ -320,7 +503,7 @@ def _read_envelope(method: str, headers: Headers, source: Address) -> Envelope |
         call_id=call_id,
         cseq=cseq,
         destination=destination,
-        transaction=(*key, method, call_id, cseq),
+        transaction=(*key, call_id, cseq.split(None, 1)[0], method),
     )
 
 
@@ -358,30 +541,44 @@ def _body_faults(headers: Headers, body: bytes) -> list[str]:
     return ["body shorter than Content-Length"] if len(body) < int(lengths[0]) else []
 
 
-def _sound(envelope: Envelope, headers: Headers) -> Request:
+def _cut(body: bytes, headers: Headers) -> bytes:
+    """The body as long as Content-Length says."""
+    lengths = headers.get("content-length")
+    return body[: int(lengths[0])] if lengths else body
+
+
+def _sound(envelope: Envelope, uri: str, headers: Headers, fields: Fields, body: bytes) -> Request:
     """Check what every request must have (RFC 3261 section 8.1.1), and read it."""
     match = _CSEQ.fullmatch(envelope.cseq)
     if match is None or int(match["number"]) > MAX_CSEQ or match["method"] != envelope.method:
         raise Rejected(400, "CSeq", envelope)
-    for name in ("from", "to", "call-id", "cseq"):
-        if len(headers.get(name, [])) != 1:
+    for name in _SINGLE:
+        if len(headers.get(name, ())) != 1 and (name in headers or name in ("from", "to")):
             raise Rejected(400, f"needs exactly one {name}", envelope)
+    target = match_uri(uri)
+    if target is None:
+        known = uri[:4].lower() in ("sip:", "sips") or _SCHEME.fullmatch(uri) is None
+        raise Rejected(400 if known else 416, "Request-URI", envelope)
+    if target["headers"] is not None:  # RFC 3261 section 19.1.1: not allowed there
+        raise Rejected(400, "Request-URI with headers", envelope)
     (sender,) = _addresses([envelope.sender], "From", envelope)
-    _addresses([envelope.receiver], "To", envelope)
-    return Request(envelope, address_of_record(sender.uri), int(match["number"]), headers)
+    (receiver,) = _addresses([envelope.receiver], "To", envelope)
+    return Request(envelope, uri, sender, receiver, int(match["number"]), headers, fields, body)
 
 
 def _listed(headers: Headers, name: str, envelope: Envelope) -> list[str]:
-    """All values of a header that may have several, in lines of their own or behind commas."""
+    lines = headers.get(name)
+    if lines is None:
+        return []
     try:
-        return [value for line in headers.get(name, []) for value in split(line, ",") if value]
+        return [value for line in lines for value in split(line, ",") if value]
     except ValueError:
         raise Rejected(400, name.title(), envelope) from None
 
 
 def _addresses(values: list[str], name: str, envelope: Envelope) -> tuple[NameAddr, ...]:
     try:
-        return tuple(NameAddr.read(value) for value in values)
+        return tuple([NameAddr.read(value) for value in values])
     except ValueError:
         raise Rejected(400, name, envelope) from None
 
@@ -393,8 +590,8 @@ def _expires_s(text: str) -> int | None:
 
 def _tagged(receiver: str) -> str:
     """To with a tag (RFC 3261 section 8.2.6.2)."""
-    try:
-        tag = NameAddr.read(receiver).parameter("tag")
-    except ValueError:
-        tag = None
+    tag = None
+    if "tag" in receiver.lower():
+        with suppress(ValueError):
+            tag = NameAddr.read(receiver).parameter("tag")
     return receiver if tag else f"{receiver};tag={secrets.token_hex(8)}"

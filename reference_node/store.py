@@ -1,4 +1,4 @@
-"""One connection to one Redis server, without a will of its own.
+"""One connection to one Redis server, or to a sentinel, without a will of its own.
 
 redis-py's client retries, reconnects and times out by itself; here the registrar machine decides all that. So only
 its `Connection` is used, as a socket that speaks RESP: commands go out in the order asked, answers come back in that
@@ -11,6 +11,11 @@ order, and nobody is asked twice. What happens is told to a `Listener`:
 
 `close` ends it silently: nothing of that connection is told any more, as the machine's CLOSE demands.
 
+A connection that subscribes gets messages besides its answers: they go to `Listener.published`.
+
+The kernel's patience can be limited (`Patience`): TCP keepalive, and TCP_USER_TIMEOUT, which the library can only set
+together with keepalive; by itself it comes with the keepalive of two hours that is Linux's default.
+
 AUTH is sent ahead of the first command without waiting for its answer, so that opening takes one round trip, as in
 hiredis. A server that refuses it is as good as one that closed the connection.
 
@@ -21,6 +26,7 @@ withdrawn command. That is so for every Redis client, and one of the reasons why
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,11 +35,63 @@ from typing import Any, Protocol
 from redis.asyncio import Connection
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
+from model.effects import (
+    BUSY_REPLY,
+    LOADING_REPLY,
+    MASTERDOWN_REPLY,
+    MISCONF_REPLY,
+    NOAUTH_REPLY,
+    NOREPLICAS_REPLY,
+    READONLY_REPLY,
+)
 from model.registrar import MAX_LISTED
 from reference_node.bindings import Command
 from reference_node.config import Server
 
 INFO_COMMAND: Command = (b"INFO", b"replication")
+
+KEEPALIVE_PROBES = 3
+"""Probes of an idle connection without an answer after which it is lost. Kind: specified (tcp_keepalive_s)."""
+
+LONG_IDLE_S = 7_200
+"""Idle time before keepalive where nobody asked for it. Source: Linux, net.ipv4.tcp_keepalive_time. Kind: vendor
+default."""
+
+REASONS = {
+    "LOADING": LOADING_REPLY,
+    "MASTERDOWN": MASTERDOWN_REPLY,
+    "MISCONF": MISCONF_REPLY,
+    "BUSY": BUSY_REPLY,
+    "NOAUTH": NOAUTH_REPLY,
+    "READONLY": READONLY_REPLY,
+    "NOREPLICAS": NOREPLICAS_REPLY,
+}
+"""Why Redis refuses, in the codes of the machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """When a kernel takes a connection for lost; 0 = as it does by itself.
+
+    Attributes
+    ----------
+    keepalive_s : int
+        Idle time before the first keepalive probe, and between probes.
+    user_timeout_ms : int
+        For how long data may stay unacknowledged.
+    """
+
+    keepalive_s: int = 0
+    user_timeout_ms: int = 0
+
+    @property
+    def options(self) -> dict[int, int]:
+        """Options of the socket."""
+        idle_s = self.keepalive_s or LONG_IDLE_S
+        options = {socket.TCP_KEEPIDLE: idle_s, socket.TCP_KEEPINTVL: idle_s, socket.TCP_KEEPCNT: KEEPALIVE_PROBES}
+        if self.user_timeout_ms:
+            options[socket.TCP_USER_TIMEOUT] = self.user_timeout_ms
+        return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +130,12 @@ class Listener(Protocol):
     def answered(self, tag: Any, replies: list[Any]) -> None:
         """The commands asked under `tag` are answered, one reply each; an error of Redis is a `RedisError`."""
 
+    def published(self, channel: str, text: str) -> None:
+        """A message has come on a channel that was subscribed to."""
+
 
 class Store:
-    """The connection of a registrar node.
+    """A connection of a registrar node.
 
     Parameters
     ----------
@@ -83,10 +144,21 @@ class Store:
     password : str
         Empty for none.
     listener : Listener
+    patience : Patience
+    subscribes : bool
+        Whether messages may come.
     """
 
-    def __init__(self, servers: Sequence[Server | None], password: str, listener: Listener) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server | None],
+        password: str,
+        listener: Listener,
+        patience: Patience = Patience(),
+        subscribes: bool = False,
+    ) -> None:
         self._servers, self._password, self._listener = servers, password, listener
+        self._patience, self._subscribes = patience, subscribes
         self._session: _Session | None = None
 
     def open(self, number: int) -> None:
@@ -94,7 +166,7 @@ class Store:
         self.close()
         server = self._servers[number]
         assert server, f"host {number} has no Redis, so nobody can have named it"
-        self._session = _Session(server, self._password, self._listener)
+        self._session = _Session(server, self._password, self._listener, self._patience, self._subscribes)
 
     def close(self) -> None:
         """Close, silently."""
@@ -111,8 +183,8 @@ class Store:
 class _Session:
     """From one `open` to its end."""
 
-    def __init__(self, server: Server, password: str, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, server: Server, password: str, listener: Listener, patience: Patience, subscribes: bool) -> None:
+        self._listener, self._subscribes = listener, subscribes
         self._asked: deque[tuple[Any, int]] = deque()
         self._outgoing: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self._silenced = False
@@ -123,7 +195,9 @@ class _Session:
             driver_info=None,  # no CLIENT SETINFO: its answer would be waited for before the connection counts as open
             socket_timeout=None,
             socket_connect_timeout=None,
-            socket_keepalive=False,  # as hiredis: a silent server is the business of the machine's time-out
+            # Without a wish, as hiredis: a silent server is the business of the machine's time-out.
+            socket_keepalive=patience != Patience(),
+            socket_keepalive_options=patience.options,
         )
         if password:
             self._asked.append((_AUTH, 1))
@@ -167,6 +241,9 @@ class _Session:
     async def _read(self) -> None:
         """Read the answer to the oldest question and tell it."""
         first = await self._reply()
+        if self._subscribes and isinstance(first, list) and first[:1] == [b"message"]:
+            self._listener.published(first[1].decode(errors="replace"), first[2].decode(errors="replace"))
+            return
         if not self._asked:
             raise InvalidResponse(f"an answer that nobody asked for: {first!r}")
         tag, count = self._asked.popleft()
@@ -192,6 +269,17 @@ class _Session:
 
 
 _AUTH = object()
+
+
+def refusal(replies: Sequence[Any]) -> int:
+    """Why Redis refused a command or a transaction: a code of the machines, 0 for a reason of another kind.
+
+    Of a transaction, the first error tells: EXEC itself only says that there was one.
+    """
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            return REASONS.get(reply.status_code or "", 0)
+    return 0
 
 
 def read_replication(reply: Any, servers: Sequence[Server | None]) -> Replication | None:

@@ -7,20 +7,25 @@ and timers last, as an event loop does. What comes while a program stands still 
 from __future__ import annotations
 
 from model.effects import MAX_HOSTS
-from sim import expiry, faults, network, prober, processes
+from sim import calls, expiry, faults, flows, network, prober, processes
 from sim.state import (
+    CALL,
     CLOSING,
+    DATAGRAM,
     DELIVER,
     FAULT,
+    KEEPALIVE,
     LOOK_UP,
     NO_ROUTE,
     REDIS,
+    REGISTRAR,
     RETRANSMIT,
     SYN,
     TIMER,
     WRITE_BINDING,
     WRITE_CHECK,
     enqueue,
+    is_flow,
     put,
     release,
 )
@@ -39,7 +44,9 @@ def happen(world, place):
         expiry.look_up(world, event.actor)
     elif kind == WRITE_BINDING:
         expiry.write(world)
-    elif kind == SYN or kind == NO_ROUTE or kind == RETRANSMIT:
+    elif kind == CALL:
+        calls.call(world, event.actor, event.which)
+    elif kind == SYN or kind == NO_ROUTE or kind == RETRANSMIT or kind == KEEPALIVE:
         _happen_to_connection(world, event)
     elif _is_valid(world, event):
         process = world.process[event.actor]
@@ -50,7 +57,9 @@ def happen(world, place):
             put(world, place, process.busy_us)
             return
         processes.handle(world, event)
-        if world.binding_life_s != 0 and event.actor // MAX_HOSTS == REDIS:
+        if event.actor // MAX_HOSTS == REGISTRAR:
+            calls.follow(world, event.actor % MAX_HOSTS)
+        elif event.actor // MAX_HOSTS == REDIS and (world.binding_life_s != 0 or world.clients != 0):
             expiry.follow(world, event.actor % MAX_HOSTS, event.message.kind if kind == DELIVER else 0)
     release(world, place)
 
@@ -65,12 +74,16 @@ def _happen_to_connection(world, event):
         network.try_connect(world, number, world.now_us)
     elif event.kind == NO_ROUTE:
         network.on_no_route(world, number, world.now_us)
+    elif event.kind == KEEPALIVE:
+        network.look_after(world, number, world.now_us)
     elif connection.retry_us[event.backwards] == event.t_us:
         network.send_held(world, number, event.backwards, world.now_us)
 
 
 def _is_valid(world, event):
     """False for what concerns a dead program, a closed connection or a timer that was set anew."""
+    if event.kind == DATAGRAM and is_flow(event.connection):
+        return flows.is_heard(world, event)
     if world.process[event.actor].alive == 0:
         return False
     if event.kind == TIMER:
@@ -78,6 +91,7 @@ def _is_valid(world, event):
     if event.kind == DELIVER:
         connection = world.connection[event.connection]
         if event.generation != connection.generation:
-            return False
+            # What a client sent before it closed is still read by the node.
+            return is_flow(event.connection) and event.backwards == 0
         return event.backwards == 1 or connection.state != CLOSING
     return True

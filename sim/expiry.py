@@ -4,33 +4,24 @@ A client with a good clock writes one binding to every server that takes writes,
 looks it up on every server at a fixed period; changes are reported. A lookup is also what makes a primary delete a
 binding that has ended by its clock, for all its replicas.
 
-What is kept: the versions of the binding that any primary made (a deletion is one), each with its place in a history,
-and for each server the newest version that its own history holds, with the instant at which that ends by its clock.
-That instant is the primary's, or begins anew at the replica where a time to live is what travels; a full resync
-carries instants.
+What servers hold is kept in `sim.bindings`; here is also what makes a primary delete what has ended by its clock: a
+lookup of the prober, and for the bindings of SIP clients whatever the server does next, which stands for Redis's expiry
+cycle (ten times a second, and it finds few keys at once).
 
-Left out: the active expiry cycle of a primary, which deletes a few ms to 0.1 s earlier than a lookup here does; that a
-restart from a snapshot gives a replica back its own instant (here: the primary's); the 60 us until a write arrives.
+Left out: that cycle for the prober's binding, which it deletes a few ms to 0.1 s earlier than a lookup here does; the
+60 us until a write arrives.
 """
 
 from __future__ import annotations
 
 from model import redis_server
-from model.effects import (
-    BINDING_FOUND,
-    BINDING_MISSING,
-    BINDING_UNANSWERED,
-    BINDING_WRITTEN,
-    CONTINUE,
-    FULL_RESYNC,
-    REPLICATE,
-)
-from sim import clocks, harvest, processes, ways
+from model.effects import BINDING_FOUND, BINDING_MISSING, BINDING_UNANSWERED, BINDING_WRITTEN
+from sim import bindings, clocks, processes, ways
+from sim.bindings import PROBED
 from sim.prober import SILENT_AFTER_US
 from sim.state import (
     CLIENT_SIDE,
     LOOK_UP,
-    MAX_BINDINGS,
     PROBER,
     REDIS,
     WRITE_BINDING,
@@ -51,10 +42,7 @@ _READY, _ERROR, _SILENCE = range(3)
 
 def begin(world):
     """Put the first write and the first lookups on the agenda, if the scenario asks for them."""
-    world.n_bindings = 0
     for host in range(world.hosts):
-        world.held_binding[host] = 0
-        world.held_until_ms[host] = 0
         world.looked_up[host] = 0
         world.unheard_us[host] = 0
     if world.binding_life_s == 0:
@@ -101,65 +89,32 @@ def _write_to(world, host):
         # EXPIREAT in the past: deleted at once.
         until_ms = 0
     note(world, world.now_us, CLIENT_SIDE, PROBER, BINDING_WRITTEN, host + 1, life_us, 0)
-    _change(world, host, until_ms)
+    _change(world, host, PROBED, until_ms)
 
 
-def _change(world, host, until_ms):
-    """A primary gets a new version of the binding, and passes it on; 0 = it is deleted."""
-    if world.n_bindings == MAX_BINDINGS:
-        world.overflow = 1
-        return
-    server = world.redis[host]
+def _change(world, host, key, until_ms):
+    """A primary gets a new version of a binding, and passes it on; 0 = it is deleted."""
     world.out.n = 0
-    redis_server.extend_history(server, world.out)
-    version = world.binding[world.n_bindings]
-    world.n_bindings += 1
-    version.branch = server.branch
-    version.offset = server.offset
-    version.until_ms = until_ms
-    version.set_us = clocks.wall_us(world, host)
-    world.held_binding[host] = world.n_bindings
-    world.held_until_ms[host] = until_ms
+    redis_server.extend_history(world.redis[host], world.out)
+    bindings.put(world, host, key, until_ms)
     processes.carry_out(world, actor(REDIS, host))
 
 
-# --- what servers hold -----------------------------------------------------------------------------------------------
+# --- what servers do on their own ------------------------------------------------------------------------------------
 
 
 def follow(world, host, kind):
-    """A server has handled a message of that kind (0 = it did something else): its history may be another one now.
-
-    So it is after a restart, of which the first cron tells.
-    """
-    newest = _newest(world, world.redis[host])
-    if newest == world.held_binding[host] and kind != FULL_RESYNC:
-        return
-    world.held_binding[host] = newest
-    world.held_until_ms[host] = _until_ms(world, host, newest, kind) if newest != 0 else 0
-
-
-def _newest(world, server):
-    """1 + number of the newest version that a server's history holds, 0 = none."""
-    newest = world.n_bindings
-    while newest != 0:
-        version = world.binding[newest - 1]
-        if harvest.holds(world, server.branch, server.offset, version.branch, version.offset):
-            break
-        newest -= 1
-    return newest
-
-
-def _until_ms(world, host, newest, kind):
-    """When a version that has just come to a server ends by its clock; 0 = it is a deletion."""
-    version = world.binding[newest - 1]
-    primary = world.redis[host].primary - 1
-    if version.until_ms == 0:
-        return 0
-    if kind == FULL_RESYNC and world.held_binding[primary] == newest:
-        return world.held_until_ms[primary]
-    is_relative = world.binding_travels_relative if kind == REPLICATE or kind == CONTINUE else 0
+    """A server has handled a message of that kind (0 = it did something else)."""
+    bindings.follow(world, host, kind)
+    first_ms = world.first_end_ms[host]
     wall_us = clocks.wall_us(world, host)
-    return redis_server.expiry_at_replica(version.until_ms, is_relative, version.set_us, wall_us)
+    if first_ms == 0 or redis_server.deletes(world.redis[host], first_ms, wall_us) == 0:
+        return
+    for client in range(world.clients):
+        key = bindings.key_of(client)
+        until_ms = bindings.end_ms(world, host, key)
+        if until_ms != 0 and redis_server.deletes(world.redis[host], until_ms, wall_us) == 1:
+            _change(world, host, key, 0)
 
 
 # --- lookups ---------------------------------------------------------------------------------------------------------
@@ -201,10 +156,10 @@ def _contact(world, host):
 def _find(world, host):
     """Whether the server finds it; a primary that finds it ended deletes it."""
     server = world.redis[host]
-    until_ms = world.held_until_ms[host]
+    until_ms = bindings.end_ms(world, host, PROBED)
     wall_us = clocks.wall_us(world, host)
     if until_ms == 0:
         return BINDING_MISSING
     if redis_server.deletes(server, until_ms, wall_us) == 1:
-        _change(world, host, 0)
+        _change(world, host, PROBED, 0)
     return BINDING_FOUND if redis_server.is_visible(server, until_ms, wall_us) == 1 else BINDING_MISSING

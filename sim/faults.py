@@ -8,6 +8,8 @@ from model.effects import (
     CRASH,
     DELAY,
     DELIVER_PACKETS,
+    DNS_ADD,
+    DNS_STOP,
     DRIFT,
     DROP_PACKETS,
     FAIL_SAVES,
@@ -25,12 +27,13 @@ from model.effects import (
     STEP,
     VANISH,
 )
-from sim import clocks, network, prober, processes, ways
+from sim import clocks, dns, flows, network, prober, processes, ways
 from sim.state import (
-    CLIENT,
     DELIVER,
     INJECTOR,
+    PROBE_CLIENT,
     REDIS,
+    REGISTRAR,
     SENTINEL,
     TIMER,
     TIMERS,
@@ -38,6 +41,7 @@ from sim.state import (
     dequeue,
     enqueue,
     note,
+    program_of,
     put,
     release_all,
 )
@@ -60,7 +64,7 @@ def strike(world, index):
     _take_snapshots(world)
     _note(world, fault)
     if fault.report == CRASH or fault.report == RESTART or fault.report == PAUSE or fault.report == RESUME:
-        for program in range(CLIENT):
+        for program in range(PROBE_CLIENT):
             if fault.program == program or fault.program == ALL_PROGRAMS:
                 _strike_program(world, fault, program)
     elif fault.report == STEP:
@@ -75,6 +79,8 @@ def strike(world, index):
         _force_failover(world, fault.host)
     elif fault.report == FAIL_SAVES or fault.report == MEND_SAVES or fault.report == BUSY:
         _trouble_redis(world, fault)
+    elif DNS_STOP <= fault.report <= DNS_ADD:
+        dns.strike(world, fault)
     else:
         _strike_network(world, fault)
     for host in range(world.hosts):
@@ -158,6 +164,8 @@ def _crash(world, actor_):
     for which in range(TIMERS):
         process.generation[which] += 1
     network.reset_all(world, actor_, world.now_us)
+    if program_of(actor_) == REGISTRAR:
+        flows.forget_answers(world, actor_ % MAX_HOSTS)
 
 
 def _restart(world, actor_, fault):

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from model import sentinel
 from model.effects import COUNT_CONFIRMED, COUNT_LOST, COUNT_REFUSED, COUNT_UNKNOWN
-from sim.state import CLIENT, SENTINEL, actor, note
+from sim import calls
+from sim.bindings import holds
+from sim.state import PROBE_CLIENT, SENTINEL, actor, note
 
 
 def harvest(world):
-    """Report, for every node that was probed, how its registrations ended, and how many confirmed ones are lost."""
+    """Report, for every node that was probed, how its registrations ended, and how many confirmed ones are lost.
+
+    And, for every SIP client, how the calls to it ended.
+    """
     final = world.redis[_last_primary(world)]
     lost_first = world.n_reports
     for host in range(world.hosts):
-        if world.process[actor(CLIENT, host)].exists == 1:
-            client = world.client[host]
-            note(world, world.end_us, host, CLIENT, COUNT_CONFIRMED, 0, 0, client.confirmed)
-            note(world, world.end_us, host, CLIENT, COUNT_REFUSED, 0, 0, client.refused)
-            note(world, world.end_us, host, CLIENT, COUNT_UNKNOWN, 0, 0, client.unknown)
-            note(world, world.end_us, host, CLIENT, COUNT_LOST, 0, 0, 0)
+        if world.process[actor(PROBE_CLIENT, host)].exists == 1:
+            client = world.probe_client[host]
+            note(world, world.end_us, host, PROBE_CLIENT, COUNT_CONFIRMED, 0, 0, client.confirmed)
+            note(world, world.end_us, host, PROBE_CLIENT, COUNT_REFUSED, 0, 0, client.refused)
+            note(world, world.end_us, host, PROBE_CLIENT, COUNT_UNKNOWN, 0, 0, client.unknown)
+            note(world, world.end_us, host, PROBE_CLIENT, COUNT_LOST, 0, 0, 0)
     for index in range(world.n_registrations):
         branch = world.registration_branch[index]
         if not holds(world, final.branch, final.offset, branch, world.registration_offset[index]):
             _count_lost(world, lost_first, world.registration_host[index])
+    calls.count(world)
 
 
 def _count_lost(world, first, host):
@@ -41,13 +47,3 @@ def _last_primary(world):
             newest = world.sentinel[host].config_epoch
             best = sentinel.current_primary(world.sentinel[host])
     return best
-
-
-def holds(world, branch, offset, wanted_branch, wanted_offset):
-    """True when the history (branch, offset) contains the write (wanted_branch, wanted_offset)."""
-    while branch != 0:
-        if branch == wanted_branch:
-            return wanted_offset <= offset
-        offset = min(offset, world.fork_offset[branch])
-        branch = world.parent[branch]
-    return False

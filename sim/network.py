@@ -8,6 +8,9 @@
 * What is sent behind lost data waits with it, and tells the sender of the loss (fast recovery): unless it is lost, too,
   the lost data is sent again a round trip and a quarter later.
 * A sender that hears nothing back, because only the way back is dead, sends nothing new from its first time-out on.
+* A kernel gives up a connection whose data stays unacknowledged, a quarter of an hour after the first retransmission,
+  and a connect after two minutes; both depend on the number of retransmissions that it is set to. Registrar nodes may
+  ask it for less patience (TCP_USER_TIMEOUT), and to probe an idle connection (keepalive).
 * On one local network a neighbour that cannot be asked for its address, one way or the other, is given up after a
   while; from then on a connect fails after about 3 s with "no route to host".
 
@@ -16,32 +19,35 @@ for the first.
 
 Left out: congestion and windows, lost acknowledgements where the way back is not dead, tail loss probes before the
 time-out (on a long way with several packets under way), the spread of round trips in the time-out, lost queries of
-neighbour discovery, retransmitted SYN-ACKs and FINs, kernel limits on retransmission (minutes).
+neighbour discovery, retransmitted SYN-ACKs and FINs; that who was connected to gives up as well (only a primary gives
+up its replica), of which the other end would hear when it sends; the coarse timers of kernels (up to 5 % late).
 """
 
 from __future__ import annotations
 
 from model.effects import LINK_CLOSED, LINK_OPEN, MAX_HOSTS, clear
+from model.registrar import REDIS_LINK, SENTINEL_LINK
 from sim import ways
 from sim.state import (
-    CLIENT,
     CLOSED,
     CLOSING,
-    CONNECTIONS,
     DATAGRAM,
     DELIVER,
     GONE,
+    KEEPALIVE,
     LINKS,
     NO_ROUTE,
     OPEN,
     OPENING,
     REDIS,
+    REGISTRAR,
     RETRANSMIT,
     SENTINEL,
     SYN,
     actor,
     dequeue,
     enqueue,
+    is_flow,
     new_event,
     place_of,
     put,
@@ -61,8 +67,20 @@ SYN_PERIOD_US = 1_024_000
 """First retransmissions of a SYN are a second apart (TCP_TIMEOUT_INIT); 1.02 s seen in the lab. Kind: measured."""
 SYN_LINEAR = 4
 """So many of them before the pauses double (net.ipv4.tcp_syn_linear_timeouts, Linux >= 6.5). Kind: vendor default."""
+RTO_MIN_US = 200_000
+"""Least retransmission time-out (TCP_RTO_MIN): the unit of the limits below. Kind: vendor default."""
+DOUBLINGS = 9
+"""So often the pause doubles before it is `MAX_RTO_US`, as Linux reckons (tcp_model_timeout). Kind: specified."""
+KEEPALIVE_PROBES = 3
+"""Probes of an idle connection without an answer after which it is lost. Kind: specified (tcp_keepalive_s)."""
+MAX_HELD = 1_000
+"""Most messages that wait for one retransmission; more are not sent, for their senders have given up. Kind: assumed."""
 NO_ROUTE_US = 3_072_000
 """A connect to a neighbour that does not answer fails after this: three probes a second apart. Kind: measured."""
+TURN_US = 80
+"""Least time in which a program hears of a refusal: a turn of its event loop, which bounds how often it can try.
+
+Kind: measured (Flexisip 2.4.5 and 2.5.2, which do not pause: 11,000 to 18,700 refused connects a second)."""
 PROBE_PERIOD_US = 1_024_000
 """Pause between two probes of neighbour discovery. Kind: measured."""
 
@@ -85,17 +103,50 @@ def _round_trip_us(world, number):
     return _way(world, number, 0).delay_us + _way(world, number, 1).delay_us
 
 
+def give_up_us(retries):
+    """How long after the first retransmission by time-out a kernel gives up, with tcp_retries2 set to `retries`.
+
+    It does so at the first time-out at or after this, and then sends nothing more: 924.6 s for 15.
+
+    Kind: specified (tcp_write_timeout). Measured (Linux 6.18, two namespaces, receiver's link address made wrong), s
+    after the data was sent: 6.67 for 3, 6.77 for 4, 13.46 for 5, 26.71 for 6, 54.62 for 7, 107.14 for 8, 939.5 for 15;
+    this gives 6.66, 6.66, 13.31, 26.62, 53.25, 106.50, 933.0. TCP_USER_TIMEOUT of 0.5, 1, 2, 5, 10, 30 s: 0.92, 1.49,
+    2.47, 5.57, 10.90, 30.66; this gives 0.42 more than what it is set to.
+    """
+    doubling = min(retries, DOUBLINGS)
+    return ((2 << doubling) - 1) * RTO_MIN_US + (retries - doubling) * MAX_RTO_US
+
+
+def syn_give_up_us(retries):
+    """How long after the first SYN a kernel gives up a connect, with tcp_syn_retries set to `retries`.
+
+    Kind: specified (tcp_write_timeout: so many retransmissions besides the linear ones, or the time that the doubling
+    ones would take). Measured, s: 3.08 for 1, 7.12 for 2, 19.56 for 3, 133.5 for 6; this gives 3.07, 7.17, 19.5, 134.1.
+    """
+    least_us = ((2 << retries) - 1) * 1_000_000
+    sent = 0
+    t_us = next_syn_us(0, 1)
+    while t_us < least_us and sent < retries + SYN_LINEAR:
+        t_us = next_syn_us(0, t_us + 1)
+        sent += 1
+    return t_us
+
+
 def blank(connection):
     """Closed, with nothing held up."""
     connection.state = CLOSED
+    connection.is_datagrams = 0
+    connection.is_tls = 0
     connection.open_us = 0
     connection.syn_us = 0
     connection.no_route = 0
+    connection.probes = 0
     for direction in range(2):
         connection.free_us[direction] = 0
         connection.unheard_us[direction] = 0
         connection.blocked_us[direction] = 0
         connection.retry_us[direction] = 0
+        connection.waiting[direction] = 0
         connection.held[direction].first = 0
 
 
@@ -130,6 +181,8 @@ def _plan_next_try(world, number, now_us):
     else:
         next_us = next_syn_us(connection.syn_us, now_us + 1)
         fails_us = _given_up_us(world, number)
+        if fails_us == 0 or fails_us > connection.syn_us + world.syn_give_up_us:
+            fails_us = connection.syn_us + world.syn_give_up_us
     if fails_us != 0 and fails_us <= next_us:
         _schedule_own(world, number, max(fails_us, now_us), NO_ROUTE)
     else:
@@ -137,16 +190,21 @@ def _plan_next_try(world, number, now_us):
 
 
 def on_no_route(world, number, now_us):
-    """A connect fails for want of a route, unless the way is back."""
+    """A connect fails for want of a route, unless the way is back, or because the kernel gives it up."""
     connection = world.connection[number]
-    if _is_cut(world, number):
+    if _is_cut(world, number) or now_us - connection.syn_us >= world.syn_give_up_us:
         connection.syn_us = 0
-        connection.state = CLOSING
-        _notify(world, number, now_us, LINK_CLOSED)
+        _fail(world, number, now_us)
     elif connection.no_route == 1:
         try_connect(world, number, now_us)
     else:
         _schedule_own(world, number, next_syn_us(connection.syn_us, now_us), SYN)
+
+
+def _fail(world, number, now_us):
+    """The owner's kernel is done with the connection."""
+    world.connection[number].state = CLOSING
+    _notify(world, number, now_us, LINK_CLOSED)
 
 
 def _given_up_us(world, number):
@@ -163,11 +221,11 @@ def _finish_handshake(world, number, now_us):
     target = world.process[connection.target]
     if target.alive == 1 and there_us >= target.listens_us:
         _notify(world, number, answered_us, LINK_OPEN)
+        begin_keepalive(world, number, answered_us)
         if connection.held[0].first != 0:
             send_held(world, number, 0, answered_us)
     else:
-        connection.state = CLOSING
-        _notify(world, number, answered_us, LINK_CLOSED)
+        _fail(world, number, max(answered_us, now_us + TURN_US))
 
 
 def _notify(world, number, t_us, kind):
@@ -197,7 +255,7 @@ def next_syn_us(since_us, now_us):
         t_us += pause_us
         sent += 1
         if sent > SYN_LINEAR:
-            pause_us *= 2
+            pause_us = min(2 * pause_us, MAX_RTO_US)
     return t_us
 
 
@@ -224,7 +282,8 @@ def _purge(world, number, actor_):
         place = kept - 1
         event = world.event[place]
         kept = event.next
-        if event.kind == DELIVER and event.connection == number:
+        is_read_yet = is_flow(number) and event.backwards == 0  # by a node, although its client has closed
+        if event.kind == DELIVER and event.connection == number and not is_read_yet:
             release(world, place)
         else:
             enqueue(world, queue, place)
@@ -257,17 +316,17 @@ def reset_all(world, actor_, now_us):
     """A program has died: its kernel closes what it had open and resets what others had open to it."""
     for link in range(LINKS):
         close_by_owner(world, actor_ * LINKS + link, now_us)
-    for number in range(CONNECTIONS):
+    for number in range(world.connections):
         connection = world.connection[number]
-        if connection.state != CLOSED and connection.target == actor_ and number // LINKS // MAX_HOSTS != CLIENT:
+        if connection.state != CLOSED and connection.target == actor_ and connection.is_datagrams == 0:
             close_by_target(world, number, now_us)
 
 
 def kill_clients(world, actor_, spared, now_us):
     """CLIENT KILL TYPE normal and pubsub: all connections of sentinels and registrars but one."""
-    for number in range(CONNECTIONS):
+    for number in range(world.connections):
         owner = number // LINKS // MAX_HOSTS
-        if owner != REDIS and owner != CLIENT and number != spared and world.connection[number].target == actor_:
+        if owner != REDIS and number != spared and world.connection[number].target == actor_:
             close_by_target(world, number, now_us)
 
 
@@ -293,14 +352,24 @@ def send_data(world, number, backwards, now_us):
     if connection.syn_us != 0:
         enqueue(world, connection.held[backwards], place)
     elif connection.retry_us[backwards] != 0:
-        enqueue(world, connection.held[backwards], place)
+        _hold(world, number, backwards, place)
         _hasten(world, number, backwards, leaves_us)
     elif _gets_through(world, number, backwards, leaves_us):
         put(world, place, _arrival_us(world, number, backwards, leaves_us))
     else:
-        enqueue(world, connection.held[backwards], place)
+        _hold(world, number, backwards, place)
         _block(world, number, backwards, leaves_us)
     return event
+
+
+def _hold(world, number, backwards, place):
+    """A message waits behind data that is lost; what is too much is void."""
+    connection = world.connection[number]
+    if connection.waiting[backwards] == MAX_HELD:
+        release(world, place)
+    else:
+        connection.waiting[backwards] += 1
+        enqueue(world, connection.held[backwards], place)
 
 
 def _gets_through(world, number, backwards, now_us):
@@ -334,7 +403,28 @@ def _block(world, number, backwards, now_us):
 def _plan_retransmission(world, number, backwards, now_us):
     since_us = world.connection[number].blocked_us[backwards]
     at_us = next_retransmission_us(since_us, now_us + 1, RTO_US + _round_trip_us(world, number))
+    if _has_user_timeout(world, number, backwards):
+        # The kernel sets its clock so that it is not late for this.
+        at_us = min(at_us, max(_lost_us(world, number, backwards), now_us + 1))
     _retransmit_at(world, number, backwards, at_us)
+
+
+def _has_user_timeout(world, number, backwards):
+    return world.user_timeout_us != 0 and backwards == 0 and is_redis_link(number)
+
+
+def is_redis_link(number):
+    """True for the connections of registrar nodes to Redis."""
+    return number // LINKS // MAX_HOSTS == REGISTRAR and number % LINKS <= REDIS_LINK
+
+
+def _lost_us(world, number, backwards):
+    """From when on the sender's kernel takes the connection for lost at its next time-out."""
+    patience_us = world.give_up_us
+    if _has_user_timeout(world, number, backwards):
+        patience_us = world.user_timeout_us
+    # The first time-out only sends a probe: the first retransmission that counts is the second.
+    return world.connection[number].blocked_us[backwards] + 2 * (RTO_US + _round_trip_us(world, number)) + patience_us
 
 
 def _retransmit_at(world, number, backwards, at_us):
@@ -369,16 +459,94 @@ def next_retransmission_us(since_us, now_us, timeout_us):
 def send_held(world, number, backwards, now_us):
     """Send what was held up, in one packet. More can only be sent when it is acknowledged."""
     connection = world.connection[number]
+    if connection.retry_us[backwards] != 0 and now_us >= _lost_us(world, number, backwards):
+        _give_up(world, number, backwards, now_us)
+        return
     if _is_cut(world, number) or ways.loses(world, _way(world, number, backwards)):
         if connection.retry_us[backwards] == 0:
             connection.blocked_us[backwards] = now_us
         _plan_retransmission(world, number, backwards, now_us)
         return
     connection.retry_us[backwards] = 0
+    connection.waiting[backwards] = 0
     connection.unheard_us[backwards] = 0
     arrives_us = _arrival_us(world, number, backwards, now_us)
     while connection.held[backwards].first != 0:
         put(world, dequeue(world, connection.held[backwards]), arrives_us)
+
+
+def _give_up(world, number, backwards, now_us):
+    """A sender's kernel has lost its patience. A primary is told that a replica is gone; nobody else who was connected
+    to is told anything that he would act on."""
+    connection = world.connection[number]
+    if backwards == 0:
+        _fail(world, number, now_us)
+        return
+    release_all(world, connection.held[1])
+    connection.waiting[1] = 0
+    connection.retry_us[1] = 0
+    if number // LINKS // MAX_HOSTS == REDIS:
+        event = schedule(world, now_us, GONE, connection.target)
+        event.connection = number
+        event.generation = connection.generation
+
+
+# --- keepalive -------------------------------------------------------------------------------------------------------
+
+
+def begin_keepalive(world, number, now_us):
+    """A connection stands: if its owner has asked for it, the kernel looks after it when it has been idle."""
+    if world.keepalive_us != 0 and is_redis_link(number):
+        _schedule_own(world, number, now_us + world.keepalive_us, KEEPALIVE)
+
+
+def look_after(world, number, now_us):
+    """tcp_keepalive_timer: nothing while data is unacknowledged; else a probe once it is idle, and so many in a row.
+
+    Kind: measured (Linux 6.18; keepalive after 2 s every 2 s, 3 probes: lost 8.08 s after the last data; after 3 s
+    every 3 s: 12.28 s; with data in flight as without keepalive; 2 s and TCP_USER_TIMEOUT of 3 s: 4.02 s, at the second
+    probe; of 9 s: 10.07 s, at the fifth).
+    """
+    connection = world.connection[number]
+    due_us = _heard_us(world, number, now_us) + world.keepalive_us
+    if connection.retry_us[0] != 0 or connection.unheard_us[0] != 0:
+        due_us = now_us + world.keepalive_us
+    if due_us > now_us:
+        connection.probes = 0
+        _schedule_own(world, number, due_us, KEEPALIVE)
+    elif _is_out_of_patience(world, number, now_us):
+        _fail(world, number, now_us)
+    else:
+        _probe(world, number, now_us)
+        _schedule_own(world, number, now_us + world.keepalive_us, KEEPALIVE)
+
+
+def _heard_us(world, number, now_us):
+    """When the owner last heard from the other end: data, or the acknowledgement of its own."""
+    connection = world.connection[number]
+    acknowledged_us = connection.free_us[0] + _way(world, number, 1).delay_us
+    heard_us = max(acknowledged_us, connection.free_us[1], connection.open_us)
+    return min(heard_us, now_us)
+
+
+def _is_out_of_patience(world, number, now_us):
+    probes = world.connection[number].probes
+    if world.user_timeout_us != 0:
+        idle_us = now_us - _heard_us(world, number, now_us)
+        return probes > 0 and idle_us >= world.user_timeout_us
+    return probes == KEEPALIVE_PROBES
+
+
+def _probe(world, number, now_us):
+    connection = world.connection[number]
+    if ways.loses(world, _way(world, number, 0)) or ways.loses(world, _way(world, number, 1)):
+        connection.probes += 1
+    else:
+        connection.probes = 0
+        connection.free_us[1] = max(connection.free_us[1], now_us + _round_trip_us(world, number))
+
+
+# --- datagrams -------------------------------------------------------------------------------------------------------
 
 
 def send_datagram(world, number, backwards, now_us):
@@ -387,6 +555,7 @@ def send_datagram(world, number, backwards, now_us):
     place = new_event(world, DATAGRAM, number // LINKS if backwards == 1 else connection.target)
     event = world.event[place]
     event.connection = number
+    event.generation = connection.generation
     event.backwards = backwards
     clear(event.message)
     way = _way(world, number, backwards)
@@ -400,5 +569,7 @@ def send_datagram(world, number, backwards, now_us):
 def target_of(owner, link, host):
     """Actor that a link of an actor leads to, on a given host."""
     if owner // MAX_HOSTS == SENTINEL and link >= 2 * MAX_HOSTS:
+        return actor(SENTINEL, host)
+    if owner // MAX_HOSTS == REGISTRAR and link == SENTINEL_LINK:
         return actor(SENTINEL, host)
     return actor(REDIS, host)

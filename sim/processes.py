@@ -8,13 +8,14 @@ A machine is given the wall clock of its host, and what it reports is noted in t
 
 from __future__ import annotations
 
-from model import redis_server, register_prober, registrar, sentinel
+from model import redis_server, register_prober, registrar, sentinel, sip_client
 from model.effects import (
     BLOCK,
     CANCEL_TIMER,
     CLOSE,
     CONNECT,
     DROP,
+    FORGET,
     KILL_CLIENTS,
     LINK_CLOSED,
     LINK_OPEN,
@@ -22,26 +23,33 @@ from model.effects import (
     PRIMARY,
     REPLY,
     REPORT,
+    RESOLVE,
+    RESOLVED,
     RESPONSE,
     SEND,
     SET_TIMER,
     STORE,
 )
-from sim import clocks, network, prober
+from sim import bindings, clocks, dns, flows, network, prober
 from sim.state import (
-    CLIENT,
+    CONNECTIONS,
     GONE,
     LINKS,
     MAX_BRANCHES,
     MAX_REGISTRATIONS,
     OPEN,
     OPENING,
+    PROBE_CLIENT,
     REDIS,
     REGISTRAR,
     SENTINEL,
     TIMER,
+    UA,
+    is_flow,
     note,
+    number_of,
     place_of,
+    program_of,
     schedule,
 )
 
@@ -54,22 +62,34 @@ def handle(world, event):
     elif event.kind == GONE:
         redis_server.on_replica_gone(world.redis[event.actor % MAX_HOSTS], event.connection // LINKS % MAX_HOSTS + 1)
     else:
-        number = event.connection
-        connection = world.connection[number]
-        if event.message.kind == LINK_OPEN and connection.state == OPENING:
-            connection.state = OPEN
-        elif event.message.kind == LINK_CLOSED:
-            network.end_life(world, number)
-        source = number % LINKS if event.backwards == 1 else number
-        _call_message(world, event.actor, source, event.message)
+        _follow_connection(world, event)
+        if flows.absorbs(world, event) == 0:
+            _call_message(world, event.actor, _source_of(world, event), event.message)
     carry_out(world, event.actor)
     if event.actor // MAX_HOSTS == REDIS:
         prober.follow(world, event.actor)
 
 
+def _follow_connection(world, event):
+    """The kernel's view of a connection changes when the program hears of it. An ICMP error closes nothing."""
+    connection = world.connection[event.connection]
+    if event.message.kind == LINK_OPEN and connection.state == OPENING:
+        connection.state = OPEN
+    elif event.message.kind == LINK_CLOSED and connection.is_datagrams == 0:
+        network.end_life(world, event.connection)
+
+
+def _source_of(world, event):
+    """How the program that gets a message knows where it is from: its own link, else what it may answer to."""
+    number = event.connection
+    if event.backwards == 1:
+        return number % LINKS
+    return flows.source_of(number, event.generation) if is_flow(number) else number
+
+
 def _call_timer(world, actor_, which):
-    host = actor_ % MAX_HOSTS
-    program = actor_ // MAX_HOSTS
+    host = number_of(actor_)
+    program = program_of(actor_)
     now_us = clocks.wall_us(world, place_of(actor_))
     if program == SENTINEL:
         sentinel.on_timer(world.sentinel[host], now_us, which, world.out)
@@ -77,13 +97,15 @@ def _call_timer(world, actor_, which):
         redis_server.on_timer(world.redis[host], now_us, which, world.out)
     elif program == REGISTRAR:
         registrar.on_timer(world.registrar[host], now_us, which, world.out)
+    elif program == PROBE_CLIENT:
+        register_prober.on_timer(world.probe_client[host], now_us, which, world.out)
     else:
-        register_prober.on_timer(world.client[host], now_us, which, world.out)
+        sip_client.on_timer(world.ua[host], now_us, which, world.out)
 
 
 def _call_message(world, actor_, source, message):
-    host = actor_ % MAX_HOSTS
-    program = actor_ // MAX_HOSTS
+    host = number_of(actor_)
+    program = program_of(actor_)
     now_us = clocks.wall_us(world, place_of(actor_))
     if program == SENTINEL:
         sentinel.on_message(world.sentinel[host], now_us, source, message, world.out)
@@ -91,22 +113,35 @@ def _call_message(world, actor_, source, message):
         _call_redis(world, host, now_us, source, message)
     elif program == REGISTRAR:
         registrar.on_message(world.registrar[host], now_us, source, message, world.out)
-    else:
+    elif program == PROBE_CLIENT:
         if message.kind == RESPONSE:
             _follow_confirmation(world, host, message)
-        register_prober.on_message(world.client[host], now_us, source, message, world.out)
+        register_prober.on_message(world.probe_client[host], now_us, source, message, world.out)
+    else:
+        if message.kind == RESOLVED:
+            message.code = dns.fill(world, world.ua[host])
+        sip_client.on_message(world.ua[host], now_us, source, message, world.out)
 
 
 def _call_redis(world, host, now_us, source, message):
     """A Redis server, and the books about where requests were stored."""
     server = world.redis[host]
     branch = server.branch
+    offset = server.offset
     redis_server.on_message(server, now_us, source, message, world.out)
     follow_history(world, server, branch)
-    if message.kind == STORE and server.role == PRIMARY:
-        slot = source // LINKS % MAX_HOSTS * register_prober.MAX_OPEN + message.request % register_prober.MAX_OPEN
-        world.stored_branch[slot] = server.branch
-        world.stored_offset[slot] = server.offset
+    if message.kind == STORE and server.offset > offset:
+        _book(world, host, source // LINKS % MAX_HOSTS, message)
+
+
+def _book(world, host, node, message):
+    """A primary has stored what a node sent: a client's registration, or a prober's request."""
+    if message.client != 0:
+        bindings.store(world, host, node, message)
+        return
+    slot = node * register_prober.MAX_OPEN + message.request % register_prober.MAX_OPEN
+    world.stored_branch[slot] = world.redis[host].branch
+    world.stored_offset[slot] = world.redis[host].offset
 
 
 def follow_history(world, server, branch):
@@ -120,7 +155,7 @@ def follow_history(world, server, branch):
 
 def _follow_confirmation(world, host, message):
     """Book a confirmed registration, in time: the client forgets it once it is settled."""
-    client = world.client[host]
+    client = world.probe_client[host]
     slot = message.request % register_prober.MAX_OPEN
     is_open = client.settled <= message.request < client.sent and client.ended_us[slot] == 0
     if not is_open or message.code != 200:
@@ -152,17 +187,21 @@ def carry_out(world, actor_):
 
 
 def _carry_out_one(world, actor_, effect, leaves_us):
-    """Carry out one effect. An answer on a connection that leads elsewhere by now goes nowhere."""
+    """Carry out one effect. An answer on a connection that is over or leads elsewhere by now goes nowhere."""
     kind = effect.kind
     if kind == SEND:
+        if effect.message.kind == STORE and effect.message.client != 0:
+            bindings.ask(world, actor_ % MAX_HOSTS, effect.message)
         _send(world, actor_ * LINKS + effect.target, 0, effect.message, leaves_us)
     elif kind == REPLY:
-        if world.connection[effect.target].target == actor_:
-            _send(world, effect.target, 1, effect.message, leaves_us)
+        if _leads_to(world, effect.target, actor_):
+            _send(world, effect.target % CONNECTIONS, 1, effect.message, leaves_us)
     elif kind == SET_TIMER:
         set_timer(world, actor_, effect.target, leaves_us + effect.delay_us)
     elif kind == CANCEL_TIMER:
         world.process[actor_].generation[effect.target] += 1
+    elif kind == CONNECT and program_of(actor_) == UA:
+        flows.connect(world, actor_ * LINKS + effect.target, effect.server, leaves_us)
     elif kind == CONNECT:
         target = network.target_of(actor_, effect.target, effect.server)
         network.open_connection(world, actor_ * LINKS + effect.target, target, leaves_us)
@@ -172,12 +211,24 @@ def _carry_out_one(world, actor_, effect, leaves_us):
         _report(world, actor_, effect)
     elif kind == KILL_CLIENTS:
         network.kill_clients(world, actor_, effect.target, leaves_us)
-    elif kind == DROP and world.connection[effect.target].target == actor_:
-        network.close_by_target(world, effect.target, leaves_us)
+    elif kind == FORGET:
+        flows.let_go(world, effect.target, actor_ % MAX_HOSTS, effect.message.request)
+    elif kind == DROP and _leads_to(world, effect.target, actor_):
+        network.close_by_target(world, effect.target % CONNECTIONS, leaves_us)
+
+
+def _leads_to(world, source, actor_):
+    """True while the connection that a program knows as `source` leads to it."""
+    return world.connection[source % CONNECTIONS].target == actor_ and not flows.is_over(world, source)
 
 
 def _send(world, number, backwards, message, leaves_us):
-    if number // LINKS // MAX_HOSTS == CLIENT:
+    if message.kind == RESOLVE:
+        dns.ask(world, number, leaves_us)
+        return
+    if world.connection[number].is_datagrams == 1:
+        if backwards == 1:
+            flows.keep_answer(world, number, message)
         event = network.send_datagram(world, number, backwards, leaves_us)
     elif network.carries(world, number, backwards):
         event = network.send_data(world, number, backwards, leaves_us)
@@ -190,6 +241,7 @@ def copy_message(message, copy):
     """Copy all fields of a message."""
     copy.kind = message.kind
     copy.request = message.request
+    copy.job = message.job
     copy.client = message.client
     copy.seconds = message.seconds
     copy.code = message.code
@@ -221,5 +273,4 @@ def set_timer(world, actor_, which, t_us):
 def _report(world, actor_, effect):
     place = place_of(actor_)
     t_us = clocks.true_us(world, place, effect.at_us)
-    host = actor_ % MAX_HOSTS
-    note(world, t_us, host, actor_ // MAX_HOSTS, effect.report, effect.about, effect.detail_us, effect.code)
+    note(world, t_us, number_of(actor_), program_of(actor_), effect.report, effect.about, effect.detail_us, effect.code)

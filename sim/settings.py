@@ -5,30 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from model import effects
-from model.scenario import LEADER, PROCESSES, PROMOTED, Fault, Scenario
+from model import client_classes, effects, sip_client
+from model.policies import configure
+from model.scenario import DNS, LEADER, PROCESSES, PROMOTED, Fault, Scenario
 from model.trace import Event, Trace
 from model.versions import DIFFERENCES
 from sim.faults import ALL_PROGRAMS
+from sim.network import give_up_us, syn_give_up_us
 from sim.phases import condition
 from sim.state import (
     AT_LEADER,
     AT_PROMOTED,
-    CLIENT,
+    CALLER,
     CLIENT_SIDE,
     INJECTOR,
+    NAME_SERVER,
     PLACES,
+    PROBE_CLIENT,
     PROBER,
     REDIS,
     REGISTRAR,
     SENTINEL,
+    UA,
 )
 from sim.steady import SETTINGS
 from sim.ways import UNSHAPED_US
 
 _PROGRAMS = {"redis": REDIS, "sentinel": SENTINEL, "registrar": REGISTRAR, "all": ALL_PROGRAMS}
-_ACTORS = {REDIS: "redis", SENTINEL: "sentinel", REGISTRAR: "registrar", CLIENT: "client", PROBER: "prober",
-           INJECTOR: "fault"}  # fmt: skip
+_ACTORS = {REDIS: "redis", SENTINEL: "sentinel", REGISTRAR: "registrar", PROBE_CLIENT: "client", PROBER: "prober",
+           INJECTOR: "fault", UA: "ua", CALLER: "caller"}  # fmt: skip
+TRANSPORTS = {"udp": sip_client.UDP, "tcp": sip_client.TCP, "tls": sip_client.TLS}
+"""Transports of clients, as their machine numbers them."""
+CERTIFICATES = {
+    "host-and-domain": sip_client.NAMES_DOMAIN | sip_client.NAMES_HOST | sip_client.IS_VALID,
+    "host": sip_client.NAMES_HOST | sip_client.IS_VALID,
+    "domain": sip_client.NAMES_DOMAIN | sip_client.IS_VALID,
+    "wildcard": sip_client.NAMES_BY_WILDCARD | sip_client.IS_VALID,
+    "expired": sip_client.NAMES_DOMAIN | sip_client.NAMES_HOST,
+    "unknown-ca": sip_client.NAMES_DOMAIN | sip_client.NAMES_HOST,
+}
+"""What the certificates of a scenario are to the machine of a client."""
 
 
 def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = None) -> Any:
@@ -65,11 +81,11 @@ def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = No
     settings.reboot_down_after_us = scenario.sentinel.reboot_down_after_ms * 1000
     settings.parallel_syncs = scenario.sentinel.parallel_syncs
     settings.flush_us = scenario.sentinel.flush_us
-    policy = scenario.registrar.resolved
-    settings.redis_timeout_us = policy.redis_timeout_ms * 1000
-    settings.info_period_us = policy.info_period_ms * 1000
-    settings.wait_poll_us = policy.wait_poll_ms * 1000
-    settings.retry_pause_us = policy.retry_pause_ms * 1000
+    configure(settings.registrar, scenario.registrar)
+    settings.keepalive_us = scenario.registrar.tcp_keepalive_s * 1_000_000
+    settings.user_timeout_us = scenario.registrar.tcp_user_timeout_ms * 1000
+    settings.give_up_us = give_up_us(scenario.network.tcp_retries2)
+    settings.syn_give_up_us = syn_give_up_us(scenario.network.tcp_syn_retries)
     settings.register_period_us = scenario.probe.register_period_ms * 1000
     settings.register_timeout_us = scenario.probe.register_timeout_ms * 1000
     settings.write_period_us = scenario.probe.write_period_ms * 1000
@@ -77,8 +93,14 @@ def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = No
     settings.expiry_refresh_us = scenario.probe.expiry_refresh_s * 1_000_000
     settings.expiry_is_absolute = int(scenario.probe.expiry_form == "expireat")
     settings.expiry_travels_relative = int(scenario.probe.expiry_form == "expire" and differences.relative_expiry)
+    form = scenario.registrar.expiry_form
+    settings.registrations_are_absolute = int(form == "expireat")
+    settings.registrations_travel_relative = int(form == "expire" and differences.relative_expiry)
+    settings.call_period_us = scenario.probe.call_period_ms * 1000
+    settings.call_timeout_us = scenario.probe.call_timeout_ms * 1000
     settings.horizon_us = scenario.run.horizon_ms * 1000
     settings.probes_nodes = 1
+    _fill_sip(settings, scenario)
     for row, fault in zip(settings.fault, scenario.fault, strict=False):
         _fill_fault(row, fault, names)
     settings.n_faults = len(scenario.fault)
@@ -88,11 +110,28 @@ def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = No
     return settings
 
 
+def _fill_sip(settings: Any, scenario: Scenario) -> None:
+    """The zone, the nodes' certificates, the clients."""
+    settings.ttl_s, settings.negative_ttl_s = scenario.dns.ttl_s, scenario.dns.negative_ttl_s
+    for number, host in enumerate(scenario.host):
+        record = settings.zone[number]
+        record.is_listed, record.priority, record.weight = int(host.registrar), host.srv_priority, host.srv_weight
+        settings.certificate[number] = CERTIFICATES[host.certificate]
+    settings.clients = len(scenario.client)
+    for me, client in enumerate(scenario.client):
+        starts_on = 1 + scenario.host_names.index(client.starts_on) if client.starts_on else 0
+        transport = TRANSPORTS[client.transport]
+        client_classes.configure(
+            settings.ua[me], client_classes.CLASSES[client.class_], transport, client.expires_s, me, starts_on
+        )
+
+
 def _fill_fault(row: Any, fault: Fault, names: Sequence[str]) -> None:
     """`FAULT_ROW` says which field means what for which kind."""
     row.report = effects.REPORTS.index(fault.kind)
     row.after = effects.REPORTS.index(fault.after)
-    row.host = {LEADER: AT_LEADER, PROMOTED: AT_PROMOTED}.get(fault.host) or names.index(fault.host)
+    nobody = {LEADER: AT_LEADER, PROMOTED: AT_PROMOTED, DNS: NAME_SERVER}
+    row.host = nobody.get(fault.host) or names.index(fault.host)
     row.t_us = fault.at_ms * 1000
     row.program = _PROGRAMS[fault.process]
     row.code = PROCESSES.index(fault.process)
@@ -134,16 +173,16 @@ def trace_of(scenario: Scenario, seed: int, run: int, rows: list[tuple]) -> Trac
     rows : list of tuple
         Values of `sim.state.REPORT_ROW`, times relative to the first fault.
     """
-    names = (*scenario.host_names, *[""] * effects.MAX_HOSTS)
-    hosts = (*names[: effects.MAX_HOSTS], "client")
-    assert hosts[CLIENT_SIDE] == "client"
+    names = scenario.host_names
+    places = {**dict(enumerate(names)), CLIENT_SIDE: "client", NAME_SERVER: DNS}
+    clients = [client.name for client in scenario.client]
     events = [
         Event(
             t_us,
-            hosts[host],
+            clients[host] if program in (UA, CALLER) else places[host],
             _ACTORS[program],
             effects.REPORTS[report],
-            names[about - 1] if about and program != CLIENT else "",
+            names[about - 1] if about and program != PROBE_CLIENT else "",
             detail_us,
             code,
         )

@@ -1,38 +1,49 @@
 """The state of one simulated cluster: processes, connections, the agenda of coming events, and what is reported.
 
-These records, and the plain functions of `network`, `ways`, `clocks`, `processes`, `faults`, `prober`, `expiry` and
-`steady` that work on them, obey the rules of the machines (integers, attributes, no clock, no library), because both
-engines run that same source: `world` interprets it inside SimPy, `batch` compiles it.
+These records, and the plain functions of the other modules that work on them, obey the rules of the machines (integers,
+attributes, no clock, no library), because both engines run that same source: `world` interprets it inside SimPy,
+`batch` compiles it.
 
 Time here is true time. What waits stands in queues: data that a connection cannot deliver yet, and what has come for a
 stopped program. Every other event is on the agenda; a place of the agenda belongs to one event wherever that waits.
 
-Actors are numbered: four programs for each of `MAX_HOSTS` hosts (`actor`). A connection belongs to the actor that
-opens it: connection number = actor * LINKS + its own link number.
+Actors are numbered: four programs for each of `MAX_HOSTS` hosts, then the SIP clients (`actor`). A connection belongs
+to the actor that opens it: connection number = actor * LINKS + its own link number. Arrays have room for all of them,
+loops run over those that the scenario has (`actors`, `connections`).
 """
 
 from __future__ import annotations
 
-from model import draws, redis_server, register_prober, registrar, sentinel
+from model import draws, redis_server, register_prober, registrar, sentinel, sip_client
 from model.effects import MAX_HOSTS, MESSAGE, OUT, REPORTS
 from model.records import FAR_FUTURE_US, Record, duration, flag, instant, nested, number
+from model.scenario.base import MAX_CLIENTS
+from sim.transactions import TRANSACTION
 
-# Programs of a host.
-REDIS, SENTINEL, REGISTRAR, CLIENT = 0, 1, 2, 3
-ACTORS = 4 * MAX_HOSTS
+# Programs of a host; the last is the register prober of its node, on the client side.
+REDIS, SENTINEL, REGISTRAR, PROBE_CLIENT = 0, 1, 2, 3
+HOST_ACTORS = 4 * MAX_HOSTS
+"""Actors that belong to a host. SIP clients are numbered after them."""
+UA = 4
+"""Program of a SIP client (user agent)."""
+ACTORS = HOST_ACTORS + MAX_CLIENTS
 
-PROBER = 4
+PROBER = 5
 """Not an actor: who reports what the write prober sees."""
-INJECTOR = 5
+INJECTOR = 6
 """Not an actor: who reports faults."""
+CALLER = 7
+"""Not an actor: who reports how calls to a SIP client fare."""
 
 CLIENT_SIDE = MAX_HOSTS
-"""Place of the clients and probers: a host number of its own."""
+"""Place of the clients, probers and callers: a host number of its own."""
 PLACES = MAX_HOSTS + 1
 """Hosts, and the client side. The way from place a to place b has number a * PLACES + b."""
 
 AT_LEADER, AT_PROMOTED = MAX_HOSTS + 1, MAX_HOSTS + 2
 """Hosts of a fault that only its trigger tells: who reported it, and whom it is about."""
+NAME_SERVER = MAX_HOSTS + 3
+"""Host of the faults of the name server, which is on no host of the cluster."""
 
 TRIGGER_US = 1_500
 """From a fault's trigger until it can be struck: somebody has to read the log first. Kind: measured (docs/lab.md)."""
@@ -41,8 +52,8 @@ LINKS = sentinel.LINKS
 """Links of an actor: a sentinel has the most."""
 CONNECTIONS = ACTORS * LINKS
 
-TIMERS = 3
-"""Timers of an actor: a registrar has three."""
+TIMERS = sip_client.TIMERS
+"""Timers of an actor: a SIP client has the most."""
 
 MAX_EVENTS = 16_000
 """Most events on the agenda and in queues; up to 100 unanswered commands wait on every link to a dead host.
@@ -52,17 +63,20 @@ SPARE_EVENTS = 1_000
 """With fewer free places the run is void: more than one event can bring about. Kind: assumed."""
 MAX_FAULTS = 16
 """Most faults of a scenario."""
-MAX_REPORTS = 4_000
+MAX_REPORTS = 16_000
 """Most reports of one run. Kind: assumed."""
 MAX_REGISTRATIONS = 32_768
 """Most confirmed registrations of one run. Kind: assumed."""
-MAX_BINDINGS = 512
-"""Most versions of the expiry prober's binding in one run, deletions included. Kind: assumed."""
+MAX_BINDINGS = 4_096
+"""Most versions of all bindings in one run, deletions included. Kind: assumed."""
+KEYS = 1 + MAX_CLIENTS
+"""Keys of bindings: that of the expiry prober, and one for each SIP client."""
 MAX_BRANCHES = 256
 """Most histories of one run: range of `redis_server.REDIS.branch`."""
 
 # Kinds of events.
 TIMER, DELIVER, DATAGRAM, GONE, FAULT, WRITE_CHECK, SYN, NO_ROUTE, RETRANSMIT, LOOK_UP, WRITE_BINDING = range(1, 12)
+CALL, KEEPALIVE = 12, 13
 
 # States of a connection.
 CLOSED, OPENING, OPEN, CLOSING = range(4)
@@ -78,9 +92,9 @@ EVENT = Record(
     [
         instant("t_us", "when"),
         number("order", "events of one instant happen in this order", 0, _ANY),
-        number("kind", "TIMER .. WRITE_BINDING", 0, 11),
+        number("kind", "TIMER .. KEEPALIVE", 0, 13),
         number("actor", "whom it concerns; FAULT: which one; WRITE_CHECK, LOOK_UP: which server", 0, ACTORS),
-        number("which", "TIMER: its number", 0, TIMERS),
+        number("which", "TIMER: its number; CALL: through which node", 0, TIMERS),
         number("generation", "of the timer or connection: valid only while this is current", 0, _ANY),
         number("connection", "on which it travels", 0, CONNECTIONS),
         flag("backwards", "it travels from the one who was connected to"),
@@ -127,6 +141,8 @@ CONNECTION = Record(
         number("state", "CLOSED, OPENING, OPEN or CLOSING (closed by the target, who has not been heard yet)", 0, 3),
         number("generation", "counts its lives", 0, _ANY),
         number("target", "actor that it leads to", 0, ACTORS),
+        flag("is_datagrams", "it carries datagrams: kernels know nothing of it"),
+        flag("is_tls", "its ends shake hands before the owner is told that it is open"),
         instant("open_us", "earliest instant at which the owner's data leaves"),
         instant("syn_us", "start of a connect that has not been answered yet, 0 = none"),
         flag("no_route", "the connect is held up by neighbour discovery, not by lost SYNs"),
@@ -134,6 +150,8 @@ CONNECTION = Record(
         instant("unheard_us", "first data that cannot be acknowledged, per direction, 0 = none", 2),
         instant("blocked_us", "first sending of data that did not get through, per direction, 0 = none", 2),
         instant("retry_us", "when it is sent next, per direction", 2),
+        number("waiting", "how much of it waits, per direction", 0, MAX_EVENTS, count=2),
+        number("probes", "keepalive probes without an answer", 0, 3),
         nested("held", "data that waits for that, or for the connect, per direction", QUEUE, 2),
     ],
 )
@@ -157,8 +175,8 @@ REPORT_ROW = Record(
     "One event of the trace.",
     [
         instant("t_us", "when"),
-        number("host", "where, CLIENT_SIDE for the client side", 0, MAX_HOSTS),
-        number("program", "REDIS .. INJECTOR", 0, 5),
+        number("host", "where, CLIENT_SIDE for the client side; UA, CALLER: number of the client", 0, MAX_CLIENTS),
+        number("program", "REDIS .. CALLER", 0, 7),
         number("report", "index into REPORTS", 0, len(REPORTS) - 1),
         number("about", "1 + number of the host concerned, 0 = none", 0, MAX_HOSTS),
         duration("detail_us", "see model.trace.EVENTS"),
@@ -172,7 +190,7 @@ FAULT_ROW = Record(
     [
         number("report", "CRASH .. MANUAL_FAILOVER", 0, len(REPORTS) - 1),
         number("after", "report that starts its clock, 0 = the first fault does, or did", 0, len(REPORTS) - 1),
-        number("host", "the host it strikes; AT_LEADER, AT_PROMOTED before the trigger", 0, AT_PROMOTED),
+        number("host", "host it strikes, or NAME_SERVER; AT_LEADER, AT_PROMOTED before the trigger", 0, NAME_SERVER),
         instant("t_us", "when; before the trigger: how long after it"),
         number("program", "REDIS .. REGISTRAR, or ALL_PROGRAMS", 0, 4),
         number("code", "number of the process in scenario.PROCESSES", 0, 3),
@@ -184,14 +202,54 @@ FAULT_ROW = Record(
     ],
 )  # fmt: skip
 
+SRV_RECORD = Record(
+    "SrvRecord",
+    "The SRV record of a node.",
+    [
+        flag("is_listed", "the zone has it now"),
+        number("priority", "lower first", 0, 65_535),
+        number("weight", "share among those of the same priority", 0, 65_535),
+    ],
+)
+
 BINDING = Record(
     "Binding",
-    "One version of the expiry prober's binding.",
+    "One version of a binding.",
     [
+        number("key", "0 = the expiry prober's, else 1 + number of the SIP client", 0, KEYS),
         number("branch", "history in which a primary made it", 0, 255),
         number("offset", "at which offset", 0, _ANY),
         number("until_ms", "when it ends by the primary's clock, 0 = a deletion", 0, _ANY, "ms"),
         instant("set_us", "when it was made, by the primary's clock"),
+        number("updated_s", "registration: when its lifetime began, by the node's clock", 0, _ANY, "s"),
+        number("life_s", "lifetime granted", 0, _ANY, "s"),
+        number("node", "host of the node that wrote it", 0, MAX_HOSTS),
+        number("flow", "flow that the client's REGISTER came by (sim.flows.source_of)", 0, _ANY),
+    ],
+)
+
+CALLS = Record(
+    "Calls",
+    "Calls to a SIP client through one node.",
+    [
+        number("seen", "outcome that was reported last: CALL_ANSWERED .. CALL_UNANSWERED, 0 = none",
+               0, len(REPORTS) - 1),
+        number("code", "its status", 0, 699),
+        instant("first_us", "sending of the first call that waits for the node's server, 0 = none does"),
+        instant("last_us", "sending of the last of them"),
+        number("session", "life of the node's connection to that server", 0, _ANY),
+        number("ended", "calls that ended", 0, _ANY),
+        number("failed", "of these, without an answer of the client", 0, _ANY),
+    ],
+)  # fmt: skip
+
+ASKED = Record(
+    "Asked",
+    "A registration that a node has sent to its server.",
+    [
+        number("job", "the node's own number of it", 0, _ANY),
+        number("updated_s", "when its lifetime begins, by the node's clock", 0, _ANY, "s"),
+        number("flow", "flow that the client's REGISTER came by (sim.flows.source_of)", 0, _ANY),
     ],
 )
 
@@ -200,6 +258,9 @@ WORLD = Record(
     "One simulated cluster.",
     [
         number("hosts", "number of hosts", 1, MAX_HOSTS),
+        number("clients", "number of SIP clients", 0, MAX_CLIENTS),
+        number("actors", "actors that may exist: those of hosts, and the clients", HOST_ACTORS, ACTORS),
+        number("connections", "connections that may exist", 0, CONNECTIONS),
         instant("now_us", "now"),
         instant("origin_us", "instant of the first fault"),
         instant("end_us", "end of the run"),
@@ -207,17 +268,29 @@ WORLD = Record(
         nested("way", "from each place to each", WAY, PLACES * PLACES),
         nested("clock", "wall clocks, by place", CLOCK, PLACES),
         duration("flush_us", "one flush of a sentinel's configuration on a good disk"),
+        duration("give_up_us", "a kernel's patience with unacknowledged data: see sim.network"),
+        duration("syn_give_up_us", "and with a connect"),
+        duration("keepalive_us", "nodes' connections to Redis are probed when idle for so long, 0 = never"),
+        duration("user_timeout_us", "and a kernel's patience with their data, 0 = as with all"),
         duration("write_period_us", "period of the write prober"),
         duration("write_phase_us", "its phase"),
         nested("redis", "Redis servers, by host", redis_server.REDIS, MAX_HOSTS),
         nested("sentinel", "sentinels, by host", sentinel.SENTINEL, MAX_HOSTS),
         nested("registrar", "registrar nodes, by host", registrar.REGISTRAR, MAX_HOSTS),
-        nested("client", "clients, by the host of the node they use", register_prober.CLIENT, MAX_HOSTS),
+        nested("probe_client", "register probers, by the host of the node they use", register_prober.CLIENT, MAX_HOSTS),
+        nested("ua", "SIP clients", sip_client.CLIENT, MAX_CLIENTS),
         number("first_primary", "number of the server that is primary at first", 0, MAX_HOSTS),
         nested("process", "all programs, by actor", PROCESS, ACTORS),
         nested("connection", "all connections", CONNECTION, CONNECTIONS),
         number("side", "of a partition, by host", 0, MAX_HOSTS, count=MAX_HOSTS),
         number("attached", "1 = the host is on the network", 0, 1, count=MAX_HOSTS),
+        nested("transaction", "of each client with each node, at client * MAX_HOSTS + host", TRANSACTION,
+               MAX_CLIENTS * MAX_HOSTS),
+        nested("zone", "SRV records, by host", SRV_RECORD, MAX_HOSTS),
+        number("ttl_s", "how long they may be kept", 0, 604_800, "s"),
+        number("negative_ttl_s", "how long their absence may be kept", 0, 86_400, "s"),
+        flag("dns_is_silent", "the name server does not answer"),
+        number("certificate", "what the certificate of each node is (model.sip_client)", 0, 15, count=MAX_HOSTS),
         duration("neighbour_us", "how long after a way died neighbours give up on the link address"),
         number("snapshot_branch", "history of each server before the first fault, 0 = not taken yet", 0, 255,
                count=MAX_HOSTS),
@@ -250,11 +323,24 @@ WORLD = Record(
         duration("binding_refresh_us", "how often it is written"),
         flag("binding_is_absolute", "its end is said as an instant, by true time"),
         flag("binding_travels_relative", "to replicas it travels as a time to live"),
-        number("n_bindings", "its versions so far", 0, MAX_BINDINGS),
-        nested("binding", "its versions, of all primaries", BINDING, MAX_BINDINGS),
-        number("held_binding", "1 + number of the newest version that each server holds, 0 = none", 0, MAX_BINDINGS,
+        flag("registrations_are_absolute", "nodes write EXPIREAT, else EXPIRE"),
+        flag("registrations_travel_relative", "to replicas they travel as a time to live"),
+        duration("call_period_us", "every client is called through every node this often"),
+        duration("call_timeout_us", "a call without final answer is given up after this"),
+        nested("calls", "by client and node, at client * MAX_HOSTS + host", CALLS, MAX_CLIENTS * MAX_HOSTS),
+        nested("asked", "what nodes sent last, at node * MAX_CLIENTS + client", ASKED, MAX_HOSTS * MAX_CLIENTS),
+        number("n_bindings", "versions of bindings so far", 0, MAX_BINDINGS),
+        nested("binding", "the versions, of all primaries", BINDING, MAX_BINDINGS),
+        number("held_binding", "1 + number of the newest version that each server holds of each key, 0 = none",
+               0, MAX_BINDINGS, count=MAX_HOSTS * KEYS),
+        number("held_until_ms", "when that ends by the server's clock, 0 = deleted or none", 0, _ANY, "ms",
+               MAX_HOSTS * KEYS),
+        number("first_end_ms", "when the first of the clients' bindings ends so, by server, 0 = none", 0, _ANY, "ms",
+               MAX_HOSTS),
+        number("placed", "versions whose place in the history of each server is known", 0, MAX_BINDINGS,
                count=MAX_HOSTS),
-        number("held_until_ms", "when that ends by the server's clock, 0 = deleted or none", 0, _ANY, "ms", MAX_HOSTS),
+        number("placed_branch", "that history", 0, 255, count=MAX_HOSTS),
+        number("placed_offset", "and how far the server had come", 0, _ANY, count=MAX_HOSTS),
         number("looked_up", "what the last lookup reported, by server, 0 = nothing yet", 0, len(REPORTS) - 1,
                count=MAX_HOSTS),
         instant("unheard_us", "first lookup without an answer, by server, 0 = none", MAX_HOSTS),
@@ -264,15 +350,30 @@ WORLD = Record(
 
 
 def actor(program, host):
-    """Number of the actor that runs `program` on `host`."""
+    """Number of the actor that runs `program` on `host`; of a SIP client, by its own number."""
     return program * MAX_HOSTS + host
+
+
+def program_of(actor_):
+    """What an actor runs."""
+    return min(actor_ // MAX_HOSTS, UA)
+
+
+def number_of(actor_):
+    """Its host; of a SIP client its own number."""
+    return actor_ - HOST_ACTORS if actor_ >= HOST_ACTORS else actor_ % MAX_HOSTS
 
 
 def place_of(actor_):
     """Where an actor is: a host, or the client side."""
-    if actor_ // MAX_HOSTS == CLIENT:
+    if actor_ // MAX_HOSTS >= PROBE_CLIENT:
         return CLIENT_SIDE
     return actor_ % MAX_HOSTS
+
+
+def is_flow(number):
+    """True for the connections of SIP clients."""
+    return number >= HOST_ACTORS * LINKS
 
 
 # --- the agenda ------------------------------------------------------------------------------------------------------

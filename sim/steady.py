@@ -17,26 +17,26 @@ All this is prepared on each host's own clock.
 
 from __future__ import annotations
 
-from model import draws, redis_server, register_prober, registrar, sentinel
+from model import draws, redis_server, registrar, sentinel, sip_client
 from model.effects import MAX_HOSTS, PRIMARY, REPLICA
 from model.records import FAR_FUTURE_US, Record, duration, flag, nested, number
-from sim import clocks, expiry, network, prober, ways
+from model.scenario.base import MAX_CLIENTS
+from sim import bindings, calls, clocks, dns, expiry, network, prober, steady_clients, ways
 from sim.processes import set_timer
+from sim.standing import LONG_AGO_US, begin, join
 from sim.state import (
-    ACTORS,
-    CLIENT,
-    CONNECTIONS,
     FAULT,
     FAULT_ROW,
+    HOST_ACTORS,
     LINKS,
     MAX_BRANCHES,
     MAX_EVENTS,
     MAX_FAULTS,
-    OPEN,
     PLACES,
     REDIS,
     REGISTRAR,
     SENTINEL,
+    SRV_RECORD,
     TIMERS,
     WAY,
     actor,
@@ -47,8 +47,6 @@ START_US = 2_000_000_000_000
 """True time at the start of a run: 23 days from 0, which means "never", for clocks that are set back. Kind: assumed."""
 LEAD_US = 2_500_000
 """From the start of a run to its first fault. Kind: assumed."""
-LONG_AGO_US = 600_000_000
-"""Age of what has long been so: connections. Kind: assumed."""
 MEAN_RESIDUAL_US = 37_000
 """Mean wait for a tick: by so much, periods of PING, INFO and hello are longer than nominal. Kind: specified
 (E[T^2] / 2 E[T] of the ten tick lengths)."""
@@ -91,10 +89,11 @@ SETTINGS = Record(
         duration("reboot_down_after_us", "master-reboot-down-after-period"),
         number("parallel_syncs", "parallel-syncs", 1, MAX_HOSTS),
         duration("flush_us", "one flush of a sentinel's configuration"),
-        duration("redis_timeout_us", "registrar.redis_timeout_ms"),
-        duration("info_period_us", "registrar.info_period_ms"),
-        duration("wait_poll_us", "registrar.wait_poll_ms"),
-        duration("retry_pause_us", "registrar.retry_pause_ms"),
+        nested("registrar", "what registrar nodes do their own way", registrar.KNOBS),
+        duration("keepalive_us", "registrar.tcp_keepalive_s"),
+        duration("user_timeout_us", "registrar.tcp_user_timeout_ms"),
+        duration("give_up_us", "network.tcp_retries2: see sim.network"),
+        duration("syn_give_up_us", "network.tcp_syn_retries: see sim.network"),
         nested("way", "from each place to each: delay, jitter and loss", WAY, PLACES * PLACES),
         number("clock_offset_us", "by how much each host's clock is ahead", -_ANY, _ANY, "us", MAX_HOSTS),
         number("clock_ppm", "by how much each host's clock runs too fast", -1_000_000, 1_000_000, "ppm", MAX_HOSTS),
@@ -105,17 +104,27 @@ SETTINGS = Record(
         duration("expiry_refresh_us", "probe.expiry_refresh_s"),
         flag("expiry_is_absolute", "probe.expiry_form is expireat"),
         flag("expiry_travels_relative", "it is not, and the family passes it on so: see model.versions"),
+        flag("registrations_are_absolute", "registrar.expiry_form is expireat"),
+        flag("registrations_travel_relative", "it is not, and the family passes them on so"),
+        duration("call_period_us", "probe.call_period_ms"),
+        duration("call_timeout_us", "probe.call_timeout_ms"),
         duration("horizon_us", "run.horizon_ms"),
         number("n_faults", "faults", 0, MAX_FAULTS),
         nested("fault", "their time line; times are relative to the first", FAULT_ROW, MAX_FAULTS),
-        flag("probes_nodes", "1 = clients register; 0 = leave them out"),
+        flag("probes_nodes", "1 = register probers register; 0 = leave them out"),
+        nested("zone", "SRV records, by host", SRV_RECORD, MAX_HOSTS),
+        number("ttl_s", "dns.ttl_s", 0, 604_800, "s"),
+        number("negative_ttl_s", "dns.negative_ttl_s", 0, 86_400, "s"),
+        number("certificate", "what the certificate of each node is (model.sip_client)", 0, 15, count=MAX_HOSTS),
+        number("clients", "SIP clients", 0, MAX_CLIENTS),
+        nested("ua", "what they are", sip_client.CLIENT, MAX_CLIENTS),
         duration("lead_us", "from the start to the first fault"),
         nested("phase", "what sentinels told: the one on host a of host b, at a * MAX_HOSTS + b",
                PHASE, MAX_HOSTS * MAX_HOSTS),
     ],
 )  # fmt: skip
 
-# Purposes of streams.
+# Purposes of streams; that of clients is `steady_clients.CLIENT`.
 _TICKS, _NETWORK = 1, 2
 _NEIGHBOUR_MIN_US, _NEIGHBOUR_SPREAD_US = 26_400_000, 30_000_000
 """A silent neighbour is given up after 15 to 45 s (reachable time of Linux, drawn for each card) plus 5.1 s (delay
@@ -124,7 +133,7 @@ before probing) plus 6.3 s (three unicast and three broadcast probes). Kind: mea
 
 def prepare(world, settings, seed, run):
     """Put `world` into the steady state that run number `run` starts from."""
-    _clear(world)
+    _clear(world, settings)
     draws.start(world.stream, seed, run, 0, _NETWORK)
     world.now_us = START_US + draws.below(world.stream, 1_000_000)
     world.origin_us = world.now_us + settings.lead_us
@@ -133,11 +142,19 @@ def prepare(world, settings, seed, run):
     world.first_primary = settings.primary
     world.flush_us = settings.flush_us
     world.neighbour_us = _NEIGHBOUR_MIN_US + draws.below(world.stream, _NEIGHBOUR_SPREAD_US)
+    world.keepalive_us = settings.keepalive_us
+    world.user_timeout_us = settings.user_timeout_us
+    world.give_up_us = settings.give_up_us
+    world.syn_give_up_us = settings.syn_give_up_us
     world.write_period_us = settings.write_period_us
     world.binding_life_s = settings.expiry_s
     world.binding_refresh_us = settings.expiry_refresh_us
     world.binding_is_absolute = settings.expiry_is_absolute
     world.binding_travels_relative = settings.expiry_travels_relative
+    world.registrations_are_absolute = settings.registrations_are_absolute
+    world.registrations_travel_relative = settings.registrations_travel_relative
+    world.call_period_us = settings.call_period_us
+    world.call_timeout_us = settings.call_timeout_us
     world.write_phase_us = draws.below(world.stream, settings.write_period_us)
     for place in range(PLACES):
         clocks.set_clock(world, place, 0, 0)
@@ -156,13 +173,21 @@ def prepare(world, settings, seed, run):
         if settings.runs_registrar[host] == 1:
             _steady_registrar(world, settings, host)
             if settings.probes_nodes == 1:
-                _steady_client(world, settings, host)
+                steady_clients.start_prober(world, settings, host)
+    bindings.clear(world)
+    dns.publish(world, settings)
+    for me in range(settings.clients):
+        steady_clients.start(world, settings, me, seed, run)
     for host in range(settings.hosts):
         prober.expect_change(world, host)
     expiry.begin(world)
+    calls.begin(world)
 
 
-def _clear(world):
+def _clear(world, settings):
+    world.clients = settings.clients
+    world.actors = HOST_ACTORS + settings.clients
+    world.connections = world.actors * LINKS
     world.order = 0
     world.n_free = MAX_EVENTS
     for place in range(MAX_EVENTS):
@@ -173,7 +198,7 @@ def _clear(world):
     world.overflow = 0
     world.n_faults = 0
     world.n_triggers = 0
-    for actor_ in range(ACTORS):
+    for actor_ in range(world.actors):
         process = world.process[actor_]
         process.exists = 0
         process.alive = 0
@@ -183,7 +208,7 @@ def _clear(world):
         process.held.first = 0
         for which in range(TIMERS):
             process.generation[which] = 0
-    for number_ in range(CONNECTIONS):
+    for number_ in range(world.connections):
         world.connection[number_].generation = 0
         world.connection[number_].target = 0
         network.blank(world.connection[number_])
@@ -233,22 +258,6 @@ def _plan_fault(world, settings, index):
         schedule(world, fault.t_us, FAULT, index)
 
 
-def _begin(world, program, host):
-    process = world.process[actor(program, host)]
-    process.exists = 1
-    process.alive = 1
-
-
-def _join(world, owner, link, target):
-    """A connection that has long been open; returns its number."""
-    number_ = owner * LINKS + link
-    connection = world.connection[number_]
-    connection.state = OPEN
-    connection.target = target
-    connection.open_us = world.now_us - LONG_AGO_US
-    return number_
-
-
 def _age_us(world, told_us, limit_us):
     """The age that was told, else one drawn uniformly below `limit_us`."""
     return told_us if told_us != 0 else draws.below(world.stream, limit_us)
@@ -258,7 +267,7 @@ def _age_us(world, told_us, limit_us):
 
 
 def _steady_redis(world, settings, host):
-    _begin(world, REDIS, host)
+    begin(world, REDIS, host)
     server = world.redis[host]
     now_us = clocks.wall_us(world, host)
     server.me = host
@@ -315,7 +324,7 @@ def _attach_replicas(world, settings):
         host = (first + step) % settings.hosts
         if settings.runs_redis[host] == 1 and host != settings.primary:
             target = actor(REDIS, settings.primary)
-            number_ = _join(world, actor(REDIS, host), redis_server.REPLICATION_LINK, target)
+            number_ = join(world, actor(REDIS, host), redis_server.REPLICATION_LINK, target)
             redis_server.attach(primary, now_us, host + 1, number_)
 
 
@@ -323,7 +332,7 @@ def _attach_replicas(world, settings):
 
 
 def _steady_sentinel(world, settings, host, seed, run):
-    _begin(world, SENTINEL, host)
+    begin(world, SENTINEL, host)
     node = world.sentinel[host]
     owner = actor(SENTINEL, host)
     node.me = host
@@ -348,7 +357,7 @@ def _steady_sentinel(world, settings, host, seed, run):
         if node.peer[other].watch.known == 1:
             sentinel.create_peer(node.peer[other], now_us)
             _watch_steadily(world, node.peer[other].watch, now_us, phase.peer_pong_us)
-            _join(world, owner, 2 * MAX_HOSTS + 2 * other, actor(SENTINEL, other))
+            join(world, owner, 2 * MAX_HOSTS + 2 * other, actor(SENTINEL, other))
     sentinel.write_file(node)
     set_timer(world, owner, sentinel.TICK, world.now_us + _tick_residual_us(world))
 
@@ -372,6 +381,8 @@ def _calm(node, primary):
     node.start_us = 0
     node.state_us = 0
     node.promoted = 0
+    for number_ in range(MAX_HOSTS):
+        node.follower[number_] = 0
 
 
 def _watch_server(world, node, now_us, other, phase, replica_info_us):
@@ -395,8 +406,8 @@ def _watch_server(world, node, now_us, other, phase, replica_info_us):
     else:
         server.info_us = now_us - _age_us(world, phase.info_us, sentinel.INFO_PERIOD_US + MEAN_RESIDUAL_US)
     owner = actor(SENTINEL, node.me)
-    _join(world, owner, 2 * other, actor(REDIS, other))
-    number_ = _join(world, owner, 2 * other + 1, actor(REDIS, other))
+    join(world, owner, 2 * other, actor(REDIS, other))
+    number_ = join(world, owner, 2 * other + 1, actor(REDIS, other))
     redis.subscriber[node.me] = number_ + 1
 
 
@@ -423,47 +434,59 @@ def _tick_residual_us(world):
     return 1 + draws.below(world.stream, TICKS_MS[index] * 1_000)
 
 
-# --- registrar nodes and clients -------------------------------------------------------------------------------------
+# --- registrar nodes, their probers ----------------------------------------------------------------------------------
 
 
 def _steady_registrar(world, settings, host):
-    _begin(world, REGISTRAR, host)
+    begin(world, REGISTRAR, host)
     node = world.registrar[host]
-    node.redis_timeout_us = settings.redis_timeout_us
-    node.info_period_us = settings.info_period_us
-    node.wait_poll_us = settings.wait_poll_us
-    node.retry_pause_us = settings.retry_pause_us
+    registrar.take_knobs(node, settings.registrar)
+    registrar.begin(node, settings.primary)
+    node.me = host
+    node.jobs = 0
+    node.sentinels = 0
+    for other in range(settings.hosts):
+        node.sentinels |= settings.runs_sentinel[other] << other
     node.phase = registrar.ON_PRIMARY
-    node.configured = settings.primary
-    node.current = settings.primary
     node.replicas = world.redis[settings.primary].replicas
-    node.cursor = 0
-    node.lost_primary = 0
-    node.lost_us = 0
-    node.moves = 0
-    node.came_back = 0
-    node.unanswered = 0
-    node.open_requests = 0
-    for slot in range(registrar.MAX_REQUESTS):
-        node.request[slot] = 0
     owner = actor(REGISTRAR, host)
-    _join(world, owner, registrar.REDIS_LINK, actor(REDIS, settings.primary))
-    set_timer(world, owner, registrar.TIMER_ASK, world.now_us + draws.below(world.stream, settings.info_period_us))
+    _join_redis(world, settings, owner, registrar.REDIS_LINK)
+    wait_us = draws.below(world.stream, node.info_period_us)
+    set_timer(world, owner, registrar.TIMER_ASK, world.now_us + wait_us)
+    if node.keeps_phase == 1:
+        _settle_flexisip(world, settings, node, owner)
+    if node.follows_sentinel == 1:
+        _follow_steadily(world, settings, node, owner)
 
 
-def _steady_client(world, settings, host):
-    _begin(world, CLIENT, host)
-    client = world.client[host]
-    client.period_us = settings.register_period_us
-    client.timeout_us = settings.register_timeout_us
-    client.node = host
-    client.sent = 0
-    client.settled = 0
-    client.last = 0
-    client.confirmed = 0
-    client.refused = 0
-    client.unknown = 0
-    owner = actor(CLIENT, host)
-    _join(world, owner, register_prober.NODE_LINK, actor(REGISTRAR, host))
-    wait_us = draws.below(world.stream, settings.register_period_us)
-    set_timer(world, owner, register_prober.TIMER_SEND, world.now_us + wait_us)
+def _join_redis(world, settings, owner, link):
+    """A connection of a node to the primary."""
+    world.registrar[owner % MAX_HOSTS].session[link] = registrar.OPEN
+    number_ = join(world, owner, link, actor(REDIS, settings.primary))
+    network.begin_keepalive(world, number_, world.now_us)
+
+
+def _settle_flexisip(world, settings, node, owner):
+    """A node that has followed the primary for long: the round is over, the rhythm of its questions has begun."""
+    node.is_asking = 1
+    node.is_subscribed = 1
+    if node.round == registrar.LAST_FIRST:
+        node.cursor = registrar.count_of(node.replicas)
+    if node.subscription != registrar.NO_SUBSCRIPTION:
+        _join_redis(world, settings, owner, registrar.SUBSCRIPTION_LINK)
+    if node.ping_period_us != 0:
+        wait_us = draws.below(world.stream, node.ping_period_us)
+        set_timer(world, owner, registrar.TIMER_PING, world.now_us + wait_us)
+
+
+def _follow_steadily(world, settings, node, owner):
+    """A node that has long listened to the first sentinel from its own host on."""
+    for step in range(MAX_HOSTS):
+        host = (node.me + step) % MAX_HOSTS
+        if (node.sentinels >> host) & 1 == 1:
+            node.session[registrar.SENTINEL_LINK] = registrar.OPEN
+            number_ = join(world, owner, registrar.SENTINEL_LINK, actor(SENTINEL, host))
+            world.sentinel[host].follower[node.me] = number_ + 1
+            wait_us = draws.below(world.stream, registrar.SENTINEL_PERIOD_US)
+            set_timer(world, owner, registrar.TIMER_SENTINEL, world.now_us + wait_us)
+            return

@@ -38,7 +38,12 @@ def transit_us(world, way):
 
 
 def given_up_us(world, a, b):
-    """When neighbour discovery gives up (or gave up) on the other end, 0 = never: a query or its answer is lost."""
+    """When neighbour discovery gives up (or gave up) on the other end, 0 = never: a query or its answer is lost.
+
+    Phones are behind routers: they have no neighbours to discover.
+    """
+    if a == CLIENT_SIDE or b == CLIENT_SIDE:
+        return 0
     forth_us = way_between(world, a, b).dead_us
     back_us = way_between(world, b, a).dead_us
     if forth_us == 0 or (back_us != 0 and back_us < forth_us):

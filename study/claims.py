@@ -12,6 +12,11 @@ a milestone                      when it happened; runs in which it did not are 
 ``lost``                         number of registrations acknowledged and lost
 ``two_writable``                 time in which two servers accepted writes
 ``blind``, ``blind@H``           time without a live binding while answering: all servers together, that of H
+``client:C``                     total time in which client C could be called through no node
+``blind:C``, ``blind:C@H``       time in which nodes, or that of H, answered 404 though C was registered
+``zombie:C``, ``zombie:C@H``     time in which nodes, or that of H, followed a binding of C that had ended
+``failed:C``                     share of the calls to C that it did not answer
+``PART:C``                       a part of the longest outage of C: ``unaware:C``, ``give_up:C``, ...
 a branch                         did it happen: only with ``probability``
 ===============================  ==========================================================================
 
@@ -23,12 +28,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from model.errors import UsageError
 from model.measures import BRANCHES, MILESTONES, WRITE_OUTAGE, RunMeasures, statistics
+from model.reachability import CLIENT_PARTS
 from model.scenario import Claim
 
 _US_PER_S = 1_000_000
+_CALLERS_SEE = ("blind", "zombie", "failed")
 
 _Reader = Callable[[RunMeasures], float | None]
 
@@ -91,7 +99,7 @@ def _number(quantity: str) -> _Reader:
     """How to read a time or a count off a run; None where the run does not have it."""
     if quantity in MILESTONES:
         return lambda run: _seconds(run.milestones.get(quantity))
-    if quantity == WRITE_OUTAGE or quantity.startswith("register@"):
+    if quantity == WRITE_OUTAGE or quantity.startswith(("register@", "client:")):
         return lambda run: _seconds(run.outage_us(quantity)) if quantity in run.windows else None
     if quantity == "two_writable":
         return lambda run: _seconds(run.two_writable_us)
@@ -101,8 +109,25 @@ def _number(quantity: str) -> _Reader:
         return lambda run: _seconds(run.blind.get(quantity.removeprefix("blind@")))
     if quantity == "lost":
         return lambda run: run.lost
-    known = (*MILESTONES, WRITE_OUTAGE, "register@HOST", "two_writable", "blind", "blind@HOST", "lost")
+    what, _, rest = quantity.partition(":")
+    if rest and what in (*_CALLERS_SEE, *CLIENT_PARTS):
+        return partial(_of_client, what, *rest.partition("@")[::2])
+    known = (*MILESTONES, WRITE_OUTAGE, "register@HOST", "two_writable", "blind", "blind@HOST", "lost",
+             "client:NAME", *(f"{what}:NAME" for what in (*_CALLERS_SEE, *CLIENT_PARTS)))  # fmt: skip
     raise _unknown(quantity, "time or count", known)
+
+
+def _of_client(what: str, name: str, node: str, run: RunMeasures) -> float | None:
+    """What callers saw of a client, or a part of its outage; None where the run does not have it."""
+    seen = run.clients.get(name)
+    if seen is None:
+        return None
+    if what == "failed":
+        return seen.failed / seen.calls if seen.calls else None
+    if what in CLIENT_PARTS:
+        return _seconds(seen.parts.get(what))
+    times = seen.blind if what == "blind" else seen.zombie
+    return _seconds(times.get(node) if node else sum(times.values()))
 
 
 def _unknown(quantity: str, what: str, known: Iterable[str]) -> UsageError:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import HastudyError, UsageError
+from sim.population import MAX_SIZE
 from study import verbs
 from study.arms import Voice
 from study.exits import ExitCode
@@ -71,6 +72,10 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     _scenario(parser)
     _runs(parser)
     _engine(parser)
+    parser.add_argument(
+        "--population", type=whole_number(1, MAX_SIZE), metavar="N",
+        help="also let N clients, mixed as the scenario's, live through the first run",
+    )  # fmt: skip
 
 
 def _replay(parser: argparse.ArgumentParser) -> None:

@@ -69,7 +69,8 @@ def to_toml(resolved: dict[str, Any]) -> str:
     for key, value in resolved.items():
         for table in value if isinstance(value, list) else [value] if isinstance(value, dict) else []:
             lines += ["", f"[[{key}]]" if isinstance(value, list) else f"[{key}]"]
-            lines += [_toml_line(name, inner) for name, inner in table.items()]
+            # TOML has no null: what the scenario does not set is left out, as in its file.
+            lines += [_toml_line(name, inner) for name, inner in table.items() if inner is not None]
     return "\n".join(lines) + "\n"
 
 

@@ -477,7 +477,10 @@ def _outages_s(arm: Arm | None) -> dict[str, np.ndarray]:
 
 
 def _outage_words(name: str) -> str:
-    return "no Redis takes writes" if name == "redis_write" else f"{name.split('@')[1]} registers nobody"
+    if name == "redis_write":
+        return "no Redis takes writes"
+    kind, _, client = name.partition(":")
+    return f"{client} is out of reach" if kind == "client" else f"{name.split('@')[1]} registers nobody"
 
 
 def _title(what: str, sim: Arm | None, real: Arm | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from model.measures import MILESTONES, PARTS
+from model.reachability import CLIENT_PARTS
 
 MEANING = {
     "sdown_first": "first sentinel suspects",
@@ -38,10 +39,10 @@ QUANTILES = ("p5_ms", "p50_ms", "p95_ms", "p99_ms")
 
 def summary_text(summary: dict[str, Any]) -> str:
     """One arm: milestones, outages, parts, probabilities, losses."""
-    return "\n\n".join(
-        [summary_title(summary), milestones_table(summary), outages_table(summary), parts_table(summary),
-         odds_table(summary), _losses_lines(summary)]
-    )  # fmt: skip
+    blocks = [summary_title(summary), milestones_table(summary), outages_table(summary), parts_table(summary)]
+    if summary["calls"]:
+        blocks += [client_parts_table(summary), calls_table(summary)]
+    return "\n\n".join([*blocks, odds_table(summary), _losses_lines(summary)])
 
 
 def summary_title(summary: dict[str, Any]) -> str:
@@ -72,6 +73,32 @@ def parts_table(summary: dict[str, Any]) -> str:
     """Where the time of the longest outage went, on the node that recovers last."""
     rows = [[name, PART_MEANING[name], *_quantile_cells(summary["parts"][name])] for name in PARTS]
     return _table(["part of the last node's outage, s", "", "n", "p5", "p50", "p95", "p99"], rows)
+
+
+def client_parts_table(summary: dict[str, Any]) -> str:
+    """Where the time of each client's longest outage went."""
+    rows = [
+        [name, parts[CLIENT_PARTS[0]]["n"], *(_seconds(parts[part].get("p50_ms")) for part in CLIENT_PARTS)]
+        for name, parts in summary["client_parts"].items()
+    ]
+    return _table(["parts of a client's outage, median s", "n", *CLIENT_PARTS], rows)
+
+
+def calls_table(summary: dict[str, Any]) -> str:
+    """How many calls failed, and for how long which node answered 404 for a live registration or kept a dead one."""
+    rows = [
+        [name, calls["n"], calls["failed"], "-" if calls["per_million"] is None else calls["per_million"],
+         _medians(calls["blind_ms"]), _medians(calls["zombie_ms"])]
+        for name, calls in summary["calls"].items()
+    ]  # fmt: skip
+    head = ["calls to a client", "n", "failed", "per million", "404 while live, median s", "followed after its end"]
+    return _table(head, rows)
+
+
+def _medians(by_node: dict[str, dict[str, Any]]) -> str:
+    """Nodes with more than nothing."""
+    times = {node: described["p50_ms"] for node, described in by_node.items() if described["p50_ms"]}
+    return ", ".join(f"{node} {_seconds(time_ms)}" for node, time_ms in times.items()) or "-"
 
 
 def odds_table(summary: dict[str, Any]) -> str:
@@ -107,6 +134,8 @@ def comparison_text(comparison: dict[str, Any], sim: dict[str, Any], real: dict[
         both_parts_table(sim, real),
         branches_table(comparison["branches"]),
     ]
+    if sim["calls"]:
+        blocks.append(both_calls_table(sim, real))
     stalled = comparison["stalled"]
     if stalled:
         blocks.append(f"{stalled} stalled real run{'s' * (stalled > 1)} kept in the folder, left out of the statistics")
@@ -139,6 +168,20 @@ def both_parts_table(sim: dict[str, Any], real: dict[str, Any]) -> str:
         for name in PARTS
     ]
     return _table(["part of the last node's outage, median s", "", "real", "sim"], rows)
+
+
+def both_calls_table(sim: dict[str, Any], real: dict[str, Any]) -> str:
+    """Failed calls in a million, and medians of the parts of each client's outage, in both arms."""
+    rows = []
+    for name, calls in sim["calls"].items():
+        arms = [real["calls"].get(name, {"per_million": None}), calls]
+        rows.append(
+            [name, "failed calls in a million", *("-" if a["per_million"] is None else a["per_million"] for a in arms)]
+        )
+        for part in CLIENT_PARTS:
+            medians = [arm["client_parts"].get(name, {}).get(part, {}).get("p50_ms") for arm in (real, sim)]
+            rows.append(["", f"{part}, median s of its longest outage", *map(_seconds, medians)])
+    return _table(["client", "", "real", "sim"], rows)
 
 
 def branches_table(branches: Iterable[dict[str, Any]]) -> str:
@@ -300,7 +343,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _alignment(head: Sequence[str]) -> list[str]:
     """Words to the left, numbers to the right."""
-    words = {"", "95 % interval", "95 % interval of the difference", "milestone", "worst row", "PIT, tenths"}
+    words = {"", "95 % interval", "95 % interval of the difference", "milestone", "worst row", "PIT, tenths",
+             "404 while live, median s", "followed after its end"}  # fmt: skip
     return ["left" if index == 0 or name in words or name.startswith("within") else "right"
             for index, name in enumerate(head)]  # fmt: skip
 

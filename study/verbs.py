@@ -12,7 +12,7 @@ from typing import Any
 from model import scenario as scenarios_
 from model.errors import EnvironmentLacks, UsageError
 from model.scenario import Scenario
-from study import arms, catalog, folders, matrix, tables
+from study import arms, catalog, folders, matrix, populations, tables
 from study.arms import RealRuns, Voice
 from study.exits import ExitCode, worst
 from study.outcome import Arm, Outcome, compare_one
@@ -54,7 +54,11 @@ def simulate(args: argparse.Namespace, voice: Voice) -> ExitCode:
     scenario = _load(args.scenario, args, voice)
     traces = arms.simulate(scenario, args.runs, args.seed, voice, args.engine, args.jobs)
     arm = Arm.of(scenario, traces)
-    _print(args, arm.summary, tables.summary_text(arm.summary))
+    data, text = arm.summary, tables.summary_text(arm.summary)
+    if args.population:
+        found = populations.summary(scenario, traces[0], args.population, args.seed)
+        data, text = {**data, "population": found}, f"{text}\n\n{populations.text(found)}"
+    _print(args, data, text)
     if args.out:
         _keep(args, scenario, Outcome(scenario, arm, None), voice)
     return ExitCode.OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import get_args
 
+from model.client_classes import CLASSES
 from model.errors import ScenarioError
 from model.register_prober import MAX_OPEN
 from model.scenario.base import MAX_BINDINGS
@@ -126,6 +127,15 @@ def _check_clients(scenario: Scenario, where: str) -> None:
         if names.count(client.name) > 1:
             raise ScenarioError(
                 where, f"client.{number}.name", f"{client.name} twice", "different names", "give them a `name` each"
+            )
+        transports = CLASSES[client.class_].transports
+        if client.transport not in transports:
+            raise ScenarioError(
+                where,
+                f"client.{number}.transport",
+                show(client.transport),
+                "one of " + ", ".join(transports),
+                f"`{client.class_}` has no other",
             )
         if client.starts_on and client.starts_on not in nodes:
             raise ScenarioError(

@@ -95,6 +95,13 @@ class RegistrarSection(Section):
         ge=0,
         le=3_600,
     )
+    expiry_form: Literal["expireat", "expire"] = setting(
+        "expireat",
+        "how a node says the end of a registration to Redis: `expireat` is an instant by its own clock, in whole s; "
+        "`expire` a time to live, which the primary turns into an instant by its own (docs/clocks.md)",
+        kind="vendor default",
+        source="Flexisip writes EXPIREAT",
+    )
     pong_while_unavailable: bool = setting(
         True,
         "CRLF keep-alives are answered even while the node cannot store",
@@ -158,6 +165,14 @@ class Client(Section):
         source="linphone, reg_expires",
         ge=10,
         le=86_400,
+    )
+    share: int = setting(
+        1,
+        "its part of a population of such clients, beside the other clients' parts",
+        kind="assumed",
+        source="equal parts",
+        ge=1,
+        le=1_000_000,
     )
     starts_on: str = setting(
         "",

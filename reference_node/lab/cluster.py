@@ -31,7 +31,7 @@ from redis.exceptions import RedisError
 
 from model.errors import EnvironmentLacks
 from model.scenario import Host, Scenario
-from reference_node.lab import config, shim, snapshots
+from reference_node.lab import certificates, config, shim, snapshots
 from reference_node.lab.network import Network
 from reference_node.lab.servers import Server
 
@@ -132,6 +132,13 @@ class Cluster:
         Source of the start moments.
     env : mapping
         Environment of the programs.
+    serves_clients : bool or None
+        Whether nodes are set up for clients and not only for probers; None: if the scenario has any.
+
+    Attributes
+    ----------
+    authorities : Path
+        Certificates that clients trust, if there are clients.
     """
 
     def __init__(
@@ -142,11 +149,18 @@ class Cluster:
         folder: Path,
         rng: random.Random,
         env: Mapping[str, str],
+        *,
+        serves_clients: bool | None = None,
     ) -> None:
         self.scenario, self.network = scenario, network
+        serves_clients = bool(scenario.client) if serves_clients is None else serves_clients
         self._env, self._rng = dict(env), rng
+        self.authorities = folder / certificates.AUTHORITIES
+        if serves_clients:
+            kinds = {host.name: host.certificate for host in scenario.host if host.registrar}
+            certificates.write(certificates.Authority(), folder, kinds, config.SIP_DOMAIN)
         self.programs = [
-            _install(scenario, network, server, folder, host, kind, rng)
+            _install(scenario, network, server, folder, host, kind, rng, serves_clients)
             for kind in PROGRAMS
             for host in scenario.host
             if getattr(host, kind)
@@ -329,7 +343,14 @@ class Cluster:
 
 
 def _install(
-    scenario: Scenario, network: Network, server: Server, folder: Path, host: Host, kind: str, rng: random.Random
+    scenario: Scenario,
+    network: Network,
+    server: Server,
+    folder: Path,
+    host: Host,
+    kind: str,
+    rng: random.Random,
+    serves_clients: bool,
 ) -> Program:
     """Make the folder and the configuration file of one program."""
     own = folder / host.name / kind
@@ -343,7 +364,10 @@ def _install(
             argv = [str(server.path), str(path), "--sentinel"]
         case _:
             path = own / "node.json"
-            text = config.node_json(scenario, network, host.name, str(own / NODE_RECORD), rng.getrandbits(32))
+            certificate = str(certificates.path_of(folder, host.name)) if serves_clients else ""
+            text = config.node_json(
+                scenario, network, host.name, str(own / NODE_RECORD), rng.getrandbits(32), certificate
+            )
             argv = [sys.executable, "-m", NODE_MODULE, str(path)]
     path.write_text(text, encoding="utf-8")
     return Program(host.name, kind, argv, own, own / f"{kind}.log")
@@ -404,6 +428,13 @@ def _tail(log: Path, lines: int = 10) -> str:
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
-def fault_moment_s(rng: random.Random) -> float:
-    """Seconds from the steady state to the first fault."""
-    return rng.uniform(FAULT_EARLIEST_S, FAULT_LATEST_S)
+def fault_moment_s(rng: random.Random, clients_s: float = 0.0) -> float:
+    """Seconds from the steady state to the first fault.
+
+    Parameters
+    ----------
+    rng : random.Random
+    clients_s : float
+        How long clients need to be as if they had always been there; they have started just now.
+    """
+    return max(0.0, clients_s - FAULT_EARLIEST_S) + rng.uniform(FAULT_EARLIEST_S, FAULT_LATEST_S)

@@ -17,6 +17,7 @@ restarted server loads does not depend on them, see `snapshots`.
 from __future__ import annotations
 
 import json
+import random
 
 from model.scenario import Scenario
 from reference_node.lab.network import Network
@@ -24,11 +25,23 @@ from reference_node.lab.network import Network
 MASTER_NAME = "hastudy"
 """Name under which the sentinels watch the primary. Kind: assumed."""
 
-REDIS_PORT, SENTINEL_PORT, SIP_PORT = 6379, 26379, 5060
-"""Ports. Kind: vendor default, vendor default, specified (RFC 3261 section 19.1.2)."""
+REDIS_PORT, SENTINEL_PORT, SIP_PORT, TLS_PORT = 6379, 26379, 5060, 5061
+"""Ports. Kind: vendor default, vendor default, specified, specified (RFC 3261 section 19.1.2)."""
+
+NODE_AGE_US = 3_600_000_000
+"""Nodes behave as if they had been started within this time before, lest the rhythm of their questions start with the
+run: it is a minute in Flexisip. Kind: assumed."""
+
+INTERNAL_PORT = 5059
+"""Where nodes listen for each other. Kind: vendor default (Flexisip, internal-transport)."""
 
 SIP_DOMAIN = "example.org"
 """Domain that the registrar nodes serve. Kind: specified (reserved for examples, RFC 2606)."""
+
+
+def full_name(host: str) -> str:
+    """Name of a host in the DNS."""
+    return f"{host}.{SIP_DOMAIN}"
 
 
 def redis_conf(scenario: Scenario, network: Network, host: str) -> str:
@@ -79,8 +92,18 @@ def sentinel_conf(scenario: Scenario, network: Network, host: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def node_json(scenario: Scenario, network: Network, host: str, log: str, seed: int) -> str:
-    """Configuration of the registrar node of one host."""
+def node_json(scenario: Scenario, network: Network, host: str, log: str, seed: int, certificate: str) -> str:
+    """Configuration of the registrar node of one host.
+
+    Parameters
+    ----------
+    scenario : Scenario
+    network : Network
+    host, log : str
+    seed : int
+    certificate : str
+        File with its private key and certificate, if the node is to serve clients and not only probers.
+    """
     servers = [
         {"host": each.name, "ip": network.address(each.name), "port": REDIS_PORT} if each.redis else None
         for each in scenario.host
@@ -89,9 +112,15 @@ def node_json(scenario: Scenario, network: Network, host: str, log: str, seed: i
         {
             "host": host,
             "host_index": scenario.host_names.index(host),
-            "sip": {"ip": network.client_address(host), "port": SIP_PORT},
+            **(_sip_of_a_cluster(scenario, network, host, certificate) if certificate else _sip(network, host)),
             "servers": servers,
             "first_server": scenario.host_names.index(scenario.server.primary),
+            "sentinels": [
+                {"host": each.name, "ip": network.address(each.name), "port": SENTINEL_PORT} if each.sentinel else None
+                for each in scenario.host
+            ],
+            "group": MASTER_NAME,
+            "age_us": random.Random(f"age {seed}").randrange(NODE_AGE_US),
             "password": scenario.server.password,
             "domain": SIP_DOMAIN,
             "registrar": scenario.registrar.model_dump(mode="json"),
@@ -99,3 +128,28 @@ def node_json(scenario: Scenario, network: Network, host: str, log: str, seed: i
             "seed": seed,
         }
     )
+
+
+def hosts_file(scenario: Scenario, network: Network) -> str:
+    """Text of a hosts(5) file with which nodes find each other by name."""
+    lines = [f"{network.client_address(host)} {full_name(host)}" for host in scenario.host_names]
+    return "\n".join(["127.0.0.1 localhost", *lines]) + "\n"
+
+
+def _sip(network: Network, host: str) -> dict:
+    """A node for probers alone."""
+    return {"sip": {"ip": network.client_address(host), "port": SIP_PORT}}
+
+
+def _sip_of_a_cluster(scenario: Scenario, network: Network, host: str, certificate: str) -> dict:
+    """A node for clients: on all transports under its name, and with an internal transport on the cluster network."""
+    ip = network.client_address(host)
+    name = full_name(host) if network.isolation == "namespaces" else ip  # where others would not find the name
+    transports = [f"sip:{name}:{SIP_PORT};maddr={ip}", f"sips:{name}:{TLS_PORT};maddr={ip}"]
+    nodes = [network.address(each.name) for each in scenario.host if each.registrar]
+    internal = f"sip:{network.address(host)}:{INTERNAL_PORT};transport=tcp"
+    return {
+        "transports": transports,
+        "tls": {"certificate": certificate},
+        "cluster": {"enabled": True, "nodes": nodes, "internal_transport": internal},
+    }

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from model.scenario import LEADER, PROCESSES, PROMOTED, Fault, Scenario
 from model.trace import Event
+from reference_node.dns_server import ClusterZone
 from reference_node.lab import snapshots
 from reference_node.lab.cluster import Cluster, Program
 from reference_node.lab.config import MASTER_NAME
@@ -100,12 +101,15 @@ class Faults:
     ----------
     scenario : Scenario
     cluster : Cluster
+    zone : ClusterZone or None
+        What the clients' name server serves; None in a run without
+        clients, where faults of the DNS are noted and strike nothing.
     recorder : Recorder
         Gets an event for each fault.
     """
 
-    def __init__(self, scenario: Scenario, cluster: Cluster, recorder: Recorder) -> None:
-        self._scenario, self._cluster, self._recorder = scenario, cluster, recorder
+    def __init__(self, scenario: Scenario, cluster: Cluster, zone: ClusterZone | None, recorder: Recorder) -> None:
+        self._scenario, self._cluster, self._zone, self._recorder = scenario, cluster, zone, recorder
         self._syncs: dict[str, int] = {}
         self._connections: list[Connection] = []
         self._dying: list[Program] = []
@@ -197,10 +201,26 @@ class Faults:
                 stamp = await self._keep_busy(host, fault.busy_ms)
             case "failover":
                 stamp = await self._tell(host, "sentinel", "SENTINEL", "FAILOVER", MASTER_NAME)
+            case "dns-stop" | "dns-start" | "dns-remove" | "dns-add":
+                self._strike_names(fault.kind, host)
             case _:
                 self._strike_network(fault, host)
         self._recorder.add(stamp, host, "fault", fault.kind, *in_words_of_the_trace(fault))
         return stamp
+
+    def _strike_names(self, kind: str, host: str) -> None:
+        zone = self._zone
+        if zone is None:
+            return
+        match kind:
+            case "dns-stop":
+                zone.is_silent = True
+            case "dns-start":
+                zone.is_silent = False
+            case "dns-remove":
+                zone.remove(host)
+            case "dns-add":
+                zone.add(host)
 
     def _strike_network(self, fault: Fault, host: str) -> None:
         network = self._cluster.network

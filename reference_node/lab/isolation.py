@@ -42,6 +42,9 @@ PRIVATE = ("--net", "--mount", "--pid")
 LEASH = ("--fork", "--kill-child")
 """Process 1 of the new PID namespace is a child, and dies with unshare(1)."""
 
+KERNEL_SETTINGS = ("tcp_retries2", "tcp_syn_retries")
+"""Keys of a scenario's network section that are settings of the kernel, by the same name below net.ipv4."""
+
 AS_USER = ("--user", "--map-root-user")
 
 
@@ -105,8 +108,11 @@ def shaping(scenario: Scenario) -> list[str]:
 
 
 def network_needs(scenario: Scenario) -> list[str]:
-    """What of a scenario needs a network of its own: faults of the network, and shaping."""
-    return [fault.kind for fault in scenario.fault if fault.strikes_network] + shaping(scenario)
+    """What of a scenario needs a network of its own: faults of the network, shaping, settings of the kernel."""
+    faults = [fault.kind for fault in scenario.fault if fault.strikes_network]
+    own, default = scenario.network, NetworkSection()
+    changed = [f"network.{name}" for name in KERNEL_SETTINGS if getattr(own, name) != getattr(default, name)]
+    return faults + shaping(scenario) + changed
 
 
 def require_network_faults(isolation: str, kinds: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 CLONE_NEWNET = 0x40000000
 """Flag of unshare(2) and setns(2). Kind: specified (linux/sched.h)."""
 
+_MS_BIND = 0x1000  # linux/mount.h
 _SIOCETHTOOL = 0x8946  # linux/sockios.h
 _ETHTOOL_STXCSUM = 0x17  # linux/ethtool.h
 _PR_SET_TIMERSLACK = 29  # linux/prctl.h
@@ -65,6 +66,11 @@ def mount_memory(place: str, megabytes: int) -> None:
     """Mount an empty file system in memory over `place`, seen by this mount namespace only."""
     options = f"size={megabytes}m,mode=0755".encode()
     _check(_libc.mount(b"hastudy", place.encode(), b"tmpfs", 0, options), "mount")
+
+
+def cover_file(path: str, by: Path) -> None:
+    """Have another file in place of one, for this mount namespace only."""
+    _check(_libc.mount(os.fsencode(by), path.encode(), None, _MS_BIND, None), "mount")
 
 
 def finish_checksums(card: str) -> None:

@@ -14,6 +14,9 @@ reset, nothing is refused, the host's programs live on and its card keeps its ca
 resolution included, which is what decides how connections to a lost neighbour fail. `wires` has the cluster network
 in two kinds; the client network is a kernel bridge and is never shaped.
 
+Phones are no neighbours of the nodes: there are routers in between, and a lost host is silent for them, not
+"unreachable". Where there are clients, the observer knows the hosts' hardware addresses once and for all.
+
 `LoopbackNetwork` is for machines that refuse namespaces: hosts are addresses in 127.0.0.0/8. Programs can be killed and
 stopped there, cables cannot be pulled.
 
@@ -22,6 +25,7 @@ Left out: routers between the hosts.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -47,6 +51,10 @@ not at the end of the kernel's 1000 ms. Hosts keep the kernel's value. Kind: ass
 MAX_LOOPBACK_RUNS = 200
 """Most runs at once on loopback addresses, 127.77.1.x to 127.77.200.x. Kind: assumed."""
 
+DNS_PORT, UNPRIVILEGED_DNS_PORT = 53, 10_053
+"""Ports of the name server on the observer; the second on loopback addresses for everybody but root.
+Kind: specified (RFC 1035 section 4.2), assumed."""
+
 LOCK_PORT = 6379
 """Port that marks a loopback range as taken. Kind: assumed."""
 
@@ -67,6 +75,10 @@ class Network(Protocol):
 
     def bind_address(self, host: str) -> str | None:
         """The only address that programs of `host` may listen on; None when all are its own."""
+
+    @property
+    def name_server(self) -> tuple[str, int]:
+        """Address of the observer and the port for a name server there."""
 
     def spawn(self, host: str, argv: Sequence[str], folder: Path, log: Path, env: Env) -> subprocess.Popen:
         """Start a program on `host`; its output is appended to `log`."""
@@ -108,11 +120,24 @@ class NamespaceNetwork:
     hosts : sequence of str
     shape : Shape or None
         Delay and loss on the cluster network; None for a bridge of the kernel, which cannot `drop` and `delay`.
+    settings : mapping of str to int or None
+        Kernel settings of all hosts and the observer, by their name below ``net.ipv4``.
+    behind_routers : bool
+        Whether the observer is too far away to notice by itself that a host is gone (see the module's head).
     """
 
     isolation = "namespaces"
+    name_server = (f"10.77.2.{OBSERVER}", DNS_PORT)
 
-    def __init__(self, hosts: Sequence[str], shape: Shape | None = None) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        shape: Shape | None = None,
+        settings: Mapping[str, int] | None = None,
+        *,
+        behind_routers: bool = False,
+    ) -> None:
+        self._settings, self._behind_routers = settings or {}, behind_routers
         self._number = {host: number for number, host in enumerate(hosts, start=1)}
         self._namespace: dict[str, int] = {}
         self._client_port: dict[str, int] = {}
@@ -172,6 +197,7 @@ class NamespaceNetwork:
         from pyroute2 import IPRoute  # here, because it takes most of a second and loopback runs do without
 
         cluster_port: dict[str, int] = {}
+        hardware: dict[str, str] = {}
         with IPRoute() as link:
             for name in (CLIENT,) if shape else (CLIENT, *SIDES):
                 self._bridges.make(link, name)
@@ -181,12 +207,20 @@ class NamespaceNetwork:
                 port = _make_cable(link, IPRoute, f"{CLIENT}{number}", inner, self.client_address(host))
                 self._client_port[host] = port
                 self._bridges.add(CLIENT, port)
+                hardware[self.client_address(host)] = _hardware_address(IPRoute, inner, f"{CLIENT}{number}")
             observer = kernel.new_network()
             self._bridges.add(CLIENT, _make_cable(link, IPRoute, "observer", observer, f"10.77.2.{OBSERVER}"))
         wires = self._make_switch(shape) if shape else BridgeWires(self._bridges, cluster_port)
         kernel.enter_network(observer)
         with suppress(OSError):  # read-only in some containers: the observer is then as slow as everybody
             Path("/proc/sys/net/ipv4/neigh/observer/retrans_time_ms").write_text(str(OBSERVER_ARP_MS))
+        if self._behind_routers:
+            with IPRoute() as link:
+                _know_for_ever(link, "observer", hardware)
+        for namespace in (observer, *self._namespace.values()):
+            with kernel.inside(namespace):
+                for name, value in self._settings.items():
+                    _set(name, value)
         return wires
 
     def _make_switch(self, shape: Shape) -> SwitchWires:
@@ -217,6 +251,10 @@ class LoopbackNetwork:
 
     client_address = address
     bind_address = address
+
+    @property
+    def name_server(self) -> tuple[str, int]:
+        return f"127.77.{self._range}.{OBSERVER}", UNPRIVILEGED_DNS_PORT if os.geteuid() else DNS_PORT
 
     def spawn(self, host: str, argv: Sequence[str], folder: Path, log: Path, env: Env) -> subprocess.Popen:
         # Without a PID namespace every program is on a leash of its own.
@@ -268,6 +306,32 @@ def _make_cable(link, open_link, name: str, namespace: int, address: str) -> int
         for index in (card, inner.link_lookup(ifname="lo")[0]):
             inner.link("set", index=index, state="up")
     return port
+
+
+def _hardware_address(open_link, namespace: int, card: str) -> str:
+    with kernel.inside(namespace), open_link() as inner:
+        return inner.get_links(inner.link_lookup(ifname=card)[0])[0].get_attr("IFLA_ADDRESS")
+
+
+def _know_for_ever(link, card: str, hardware: Mapping[str, str]) -> None:
+    """Address resolution that cannot fail."""
+    index = link.link_lookup(ifname=card)[0]
+    for address, each in hardware.items():
+        link.neigh("replace", dst=address, lladdr=each, ifindex=index, state="permanent")
+
+
+def _set(name: str, value: int) -> None:
+    """Set a kernel setting of the current network namespace, unless it is so already."""
+    path = Path("/proc/sys/net/ipv4") / name
+    if int(path.read_text()) == value:
+        return
+    try:
+        path.write_text(str(value))
+    except OSError as error:
+        raise EnvironmentLacks(
+            f"cannot set net.ipv4.{name} = {value} in a network namespace: {error.strerror}\n\n"
+            "hint: the scenario's network section asks for it; without a container it can be set"
+        ) from None
 
 
 def _take_range() -> tuple[int, socket.socket]:

@@ -30,10 +30,11 @@ from model.trace import Trace, event_to_json
 from reference_node import bindings
 from reference_node.lab import cluster as clusters
 from reference_node.lab import config, kernel, phases
+from reference_node.lab.clients import Clients
 from reference_node.lab.cluster import Cluster
 from reference_node.lab.expiry_prober import ExpiryProber
 from reference_node.lab.faults import Faults
-from reference_node.lab.isolation import network_needs, require_network_faults
+from reference_node.lab.isolation import KERNEL_SETTINGS, network_needs, require_network_faults
 from reference_node.lab.network import LoopbackNetwork, NamespaceNetwork, Network
 from reference_node.lab.recorder import Recorder, disturbed_hosts, stall_reasons, wall_us
 from reference_node.lab.servers import Server
@@ -54,6 +55,11 @@ MEMORY_PLACES = ("/dev/shm", "/mnt")
 
 MEMORY_MB = 256
 """Size of that file system. Kind: assumed (a run writes a few MB)."""
+
+PHONES_OF_THEIR_OWN = {"icmp_ratelimit": 0}
+"""Kernel setting where there are clients: hosts send as many ICMP errors to one address as they should to many. All
+clients, callers and probers share the observer's address, and the few errors that the kernel allows each second would
+go to the probers. Kind: assumed."""
 
 BATCH = 1_000
 """Keys that are looked up at once. Kind: assumed."""
@@ -79,6 +85,8 @@ def _run(task: Task) -> Trace:
     scenario, server = task.parts()
     with _kept_folder(task.keep_logs) as keep, _work_folder(task.isolation) as folder:
         network = _make_network(task, scenario)
+        if scenario.client and task.isolation == "namespaces":
+            _name_hosts(scenario, network, folder / "hosts")
         try:
             return asyncio.run(_Run(task, scenario, server, network, folder).measure())
         finally:
@@ -94,6 +102,13 @@ class _Run:
         self._rng = random.Random(f"{task.seed}/{task.run}")
         self._cluster = Cluster(scenario, network, server, folder, self._rng, _environment())
         self._recorder = Recorder(_hosts_by_address(scenario, network))
+        self._clients = Clients(
+            scenario,
+            network,
+            self._cluster.authorities,
+            random.Random(f"{task.seed}/{task.run}/clients"),  # so that runs without clients draw what they always did
+            self._recorder,
+        )
         self._stop = asyncio.Event()
         self._phases: list[dict] = []
 
@@ -106,6 +121,7 @@ class _Run:
             await self._cluster.wait_until_steady(lambda text: _progress(text, 0.1))
             origin_us, late_us = await self._watch()
         finally:
+            self._clients.end()
             self._cluster.end()
         for program in self._cluster.programs:
             if program.record.exists():
@@ -117,10 +133,11 @@ class _Run:
     async def _watch(self) -> tuple[int, dict[str, int]]:
         """Probe, strike the faults, count; return the origin of time and how late our loops were."""
         writes, expiry, sip = self._write_prober(), self._expiry_prober(), self._sip_prober()
-        faults = Faults(self._scenario, self._cluster, self._recorder)
-        pause_s = clusters.fault_moment_s(self._rng)
+        faults = Faults(self._scenario, self._cluster, self._clients.zone, self._recorder)
+        pause_s = clusters.fault_moment_s(self._rng, self._clients.settling_s)
         horizon_s = self._scenario.run.horizon_ms / 1000
         begin = time.monotonic() + pause_s
+        self._clients.start(pause_s)
         async with asyncio.TaskGroup() as group:
             ticker = group.create_task(_tick(pause_s + horizon_s))
             group.create_task(self._note_phases(pause_s - phases.LEAD_S))
@@ -129,13 +146,17 @@ class _Run:
             group.create_task(writes.run(self._stop))
             group.create_task(expiry.run(self._stop))
             group.create_task(sip.run(self._stop))
+            group.create_task(self._clients.callers.run(self._stop))
             origin_us = await faults.run(begin, horizon_s)
             ticker.cancel()
             self._stop.set()
-        await self._count(sip, origin_us + self._scenario.run.horizon_ms * 1000)
+        end_us = origin_us + self._scenario.run.horizon_ms * 1000
+        await self._count(sip, end_us)
+        self._clients.note_counts(end_us)
         late_us = {
             "the write prober": writes.late_us,
             "the expiry prober": expiry.late_us,
+            "a call": self._clients.callers.late_us,
             "a fault": faults.late_us,
             "a packet": self._network.late_us,
         }
@@ -226,7 +247,17 @@ def _make_network(task: Task, scenario: Scenario) -> Network:
         require_network_faults(task.isolation, network_needs(scenario))
         return LoopbackNetwork(scenario.host_names)
     seed = random.Random(f"{task.seed}/{task.run}/network").getrandbits(32)
-    return NamespaceNetwork(scenario.host_names, Shape.of(scenario, seed))
+    settings = {name: getattr(scenario.network, name) for name in KERNEL_SETTINGS}
+    if scenario.client:
+        settings |= PHONES_OF_THEIR_OWN
+    shape = Shape.of(scenario, seed)
+    return NamespaceNetwork(scenario.host_names, shape, settings, behind_routers=bool(scenario.client))
+
+
+def _name_hosts(scenario: Scenario, network: Network, path: Path) -> None:
+    """Let the programs of this run, and nobody else, find hosts by their names."""
+    path.write_text(config.hosts_file(scenario, network), encoding="utf-8")
+    kernel.cover_file("/etc/hosts", path)
 
 
 @contextmanager

@@ -41,6 +41,19 @@ def test_comparison_shows_both_arms_interval_margin_and_verdict(scenario, make_t
     assert row.split()[1] == "5" and row.endswith("few runs  agrees")
 
 
+def test_clients_have_tables_of_their_own(scenario, make_trace):
+    described = {"n": 1, "p50_ms": 1500.0}
+    calls = {"phone": {"n": 400, "failed": 10, "per_million": 25_000, "blind_ms": {"host1": described},
+                       "zombie_ms": {"host1": {"n": 1, "p50_ms": 0.0}}}}  # fmt: skip
+    parts = {"phone": dict.fromkeys(("unaware", "give_up", "elsewhere", "refused", "done"), described)}
+    summary = {**Arm.of(scenario, [make_trace()]).summary, "calls": calls, "client_parts": parts}
+    lines = [line.split() for line in tables.summary_text(summary).splitlines()]
+    assert ["phone", "1", *["1.500"] * 5] in lines
+    assert ["phone", "400", "10", "25000", "host1", "1.500", "-"] in lines
+    both = [line.split() for line in tables.both_calls_table(summary, {**summary, "calls": {}}).splitlines()]
+    assert ["phone", "failed", "calls", "in", "a", "million", "-", "25000"] in both
+
+
 def test_measures_file_has_a_line_for_every_run(scenario, make_trace, tmp_path):
     facts = Facts.of(scenario)
     runs = [measure(make_trace(n), facts) for n in range(3)]
@@ -67,6 +80,11 @@ def test_the_typical_run_is_no_stalled_one(scenario, make_trace):
     for trace in traces[:4]:
         trace.stalled = True
     assert plots.typical_run(Arm.of(scenario, traces))[0].run == 4
+
+
+def test_every_outage_has_words():
+    words = [plots._outage_words(name) for name in ("redis_write", "register@host2", "client:phone-tcp")]
+    assert words == ["no Redis takes writes", "host2 registers nobody", "phone-tcp is out of reach"]
 
 
 def test_ecdf_panel_draws_both_arms():

@@ -62,13 +62,26 @@ def test_simulate_prints_the_promised_json_and_nothing_else(capsys, monkeypatch,
     summary = json.loads(capsys.readouterr().out)
     assert list(summary) == [
         "schema", "scenario", "digest", "arm", "seed", "runs", "stalled", "censored", "versions", "milestones",
-        "outages", "outage_outcomes", "parts", "parts_by_node", "probabilities", "losses",
+        "outages", "outage_outcomes", "parts", "parts_by_node", "probabilities", "losses", "calls", "client_parts",
     ]  # fmt: skip
     assert (summary["arm"], summary["seed"], summary["runs"]) == ("sim", 1, 3)
     assert tuple(summary["milestones"]) == MILESTONES and tuple(summary["parts"]) == PARTS
     assert summary["probabilities"]["failover"]["k"] == 3
     assert 1_000 < summary["milestones"]["first_write"]["p50_ms"] < 2_000
     assert list(tmp_path.iterdir()) == []
+
+
+def test_simulate_lets_a_population_live_through_the_first_run(capsys):
+    clients = "scenarios/clients/tcp_node_crashes.toml"
+    assert main(["simulate", clients, "--runs", "1", "--population", "500", "--json"]) == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)["population"]
+    assert found["size"] == 500 and sum(kind["n"] for kind in found["kinds"].values()) == 500
+    assert 0 < found["peak_share_out"] < 1 and found["storm"]["asked_per_s"] > 0
+
+
+def test_a_population_needs_clients(capsys):
+    assert main(["simulate", *SMALL, "--population", "10"]) == ExitCode.USAGE
+    assert "[[client]]" in capsys.readouterr().err
 
 
 def test_simulate_twice_gives_the_same_bytes_and_another_seed_others(capsys):

@@ -9,7 +9,22 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from model.scenario import LEADER, MAX_HOSTS, NAMES_PROMOTED, PAIRS, PROMOTED, FaultKind, Scenario, Trigger, load, parse
+from model.client_classes import CLASSES, ClassName
+from model.policies import PolicyName
+from model.scenario import (
+    DNS,
+    LEADER,
+    MAX_HOSTS,
+    NAMES_PROMOTED,
+    PAIRS,
+    PROMOTED,
+    Certificate,
+    FaultKind,
+    Scenario,
+    Trigger,
+    load,
+    parse,
+)
 from model.versions import Version
 from sim import simulate
 
@@ -18,24 +33,42 @@ HOST_LOSS = "scenarios/host_loss/primary_host_vanishes.toml"
 
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
-    """Any legal scenario of up to seven hosts: links, clocks, versions, and up to four faults with what undoes them."""
+    """Any legal scenario of up to seven hosts: links, clocks, versions, clients, up to four faults with their ends."""
     names = [f"host{number}" for number in range(1, 1 + draw(st.integers(2, MAX_HOSTS)))]
     hosts = [_host(draw, name) for name in names]
+    nodes = [host["name"] for host in hosts if host["registrar"]]
+    clients = [_client(draw, number, nodes) for number in range(draw(st.integers(0, 4)) if nodes else 0)]
     faults = []
     for at_ms in [0, *draw(st.lists(st.integers(0, 6_000), max_size=3))]:
-        entry = _fault(draw, names, at_ms)
+        entry = _fault(draw, names, nodes, at_ms)
         faults.append(entry)
         undo = PAIRS.get(entry["kind"])
         if undo and draw(st.booleans()):
             kept = {key: value for key, value in entry.items() if key in ("host", "process", "to", "after")}
             later_ms = entry["at_ms"] + draw(st.integers(1, 9_000))
-            faults.append({**kept, **_amounts(draw, undo), "kind": undo, "at_ms": later_ms})
+            has_no_data = entry.get("process") in ("sentinel", "registrar")
+            amounts = {} if has_no_data else _amounts(draw, undo)
+            faults.append({**kept, **amounts, "kind": undo, "at_ms": later_ms})
     data = {
         "schema": 1,
         "name": "drawn",
         "question": "do the engines agree?",
         "host": hosts,
         "link": [_link(draw, names) for _ in range(draw(st.integers(0, 3)))],
+        "client": clients,
+        "dns": {"ttl_s": draw(st.sampled_from([0, 4, 3_600])), "negative_ttl_s": draw(st.sampled_from([0, 5]))},
+        "registrar": {
+            "policy": draw(st.sampled_from(get_args(PolicyName))),
+            "redis_timeout_ms": draw(st.sampled_from([0, 300, 1_500])),
+            "info_period_ms": draw(st.sampled_from([2_000, 60_000])),
+            "retry_pause_ms": draw(st.sampled_from([200, 1_000])),  # without one, refusals come in tens of thousands
+            "tcp_keepalive_s": draw(st.sampled_from([0, 1])),
+            "tcp_user_timeout_ms": draw(st.sampled_from([0, 900])),
+            "follow_sentinel": draw(st.booleans()),
+            "unavailable_status": draw(st.sampled_from([500, 503])),
+            "retry_after_s": draw(st.sampled_from([0, 2])),
+            "pong_while_unavailable": draw(st.booleans()),
+        },
         "fault": faults,
         "server": {
             "version": draw(st.sampled_from(get_args(Version))),
@@ -51,7 +84,11 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "parallel_syncs": draw(st.integers(1, 3)),
             "flush_us": draw(st.sampled_from([0, 500, 20_000])),
         },
-        "network": {"delay_us": draw(st.sampled_from([1, 60, 5_000, 30_000]))},
+        "network": {
+            "delay_us": draw(st.sampled_from([1, 60, 5_000, 30_000])),
+            "tcp_retries2": draw(st.sampled_from([3, 15])),
+            "tcp_syn_retries": draw(st.sampled_from([1, 6])),
+        },
         "probe": {
             "expiry_s": draw(st.sampled_from([0, 3, 8])),
             "expiry_refresh_s": 3,
@@ -68,6 +105,20 @@ def _host(draw: st.DrawFn, name: str) -> dict:
         "registrar": draw(st.booleans()),
         "clock_offset_ms": draw(st.sampled_from([0, 0, 999, 4_000, -86_400_000])),
         "clock_drift_ppm": draw(st.sampled_from([0, 0, 50, -100_000])),
+        "certificate": draw(st.sampled_from(["domain", "host-and-domain", *get_args(Certificate)])),
+        "srv_priority": draw(st.sampled_from([0, 0, 1])),
+        "srv_weight": draw(st.sampled_from([0, 10, 100])),
+    }
+
+
+def _client(draw: st.DrawFn, number: int, nodes: list[str]) -> dict:
+    class_ = draw(st.sampled_from(get_args(ClassName)))
+    return {
+        "name": f"phone{number}",
+        "class": class_,
+        "transport": draw(st.sampled_from(CLASSES[class_].transports)),
+        "expires_s": draw(st.sampled_from([10, 15, 3_600])),
+        "starts_on": draw(st.sampled_from(["", *nodes])),
     }
 
 
@@ -88,18 +139,22 @@ def _shape(draw: st.DrawFn) -> dict:
     }
 
 
-def _fault(draw: st.DrawFn, names: list[str], at_ms: int) -> dict:
+def _fault(draw: st.DrawFn, names: list[str], nodes: list[str], at_ms: int) -> dict:
     """A fault that begins something; all but the first may wait for an event."""
-    kind = draw(st.sampled_from(sorted(set(get_args(FaultKind)) - set(PAIRS.values()))))
+    kinds = set(get_args(FaultKind)) - set(PAIRS.values()) - ({"dns-remove"} if not nodes else set())
+    kind = draw(st.sampled_from(sorted(kinds)))
+    if kind in ("dns-stop", "dns-remove"):
+        return {"kind": kind, "host": DNS if kind == "dns-stop" else draw(st.sampled_from(nodes)), "at_ms": at_ms}
     entry = {"kind": kind, "host": draw(st.sampled_from(names)), "at_ms": at_ms, **_amounts(draw, kind)}
-    if kind in ("crash", "pause"):
-        entry["process"] = draw(st.sampled_from(["all", "redis", "sentinel"]))
     if at_ms > 0:
         entry["after"] = draw(st.sampled_from(["", *get_args(Trigger)]))
     if entry.get("after"):
         found = [LEADER, PROMOTED] if entry["after"] in NAMES_PROMOTED else [LEADER]
         entry["host"] = draw(st.sampled_from([*found, *names]))
         entry["at_ms"] = draw(st.sampled_from([0, 100, 2_000]))
+    if kind in ("crash", "pause"):
+        runs = ["registrar"] if entry["host"] in nodes else []
+        entry["process"] = draw(st.sampled_from(["all", "redis", "sentinel", *runs]))
     if kind in ("drop", "delay"):
         entry["to"] = _receiver(draw, names, entry["host"])
     return entry
@@ -143,6 +198,11 @@ def test_same_seed_gives_same_trace_in_world_and_batch(scenario: Scenario, seed:
 def test_host_loss_scenarios_agree(name: str) -> None:
     scenario = load(f"scenarios/host_loss/{name}.toml")
     assert simulate(scenario, 2, 7, "batch", 1) == simulate(scenario, 2, 7, "world", 1)
+
+
+def test_engines_agree_where_nothing_pauses() -> None:
+    scenario = load("scenarios/registrar/tight_loop.toml", ["run.horizon_ms=1500"])
+    assert simulate(scenario, 1, 7, "batch", 1) == simulate(scenario, 1, 7, "world", 1)
 
 
 def test_engines_agree_on_a_start_from_told_phases() -> None:

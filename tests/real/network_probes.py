@@ -255,6 +255,40 @@ def streams(folder: Path) -> dict:
     return {"bytes": lab.stream("host1", "host2")}
 
 
+def neighbour(folder: Path) -> str:
+    """What becomes of a connection from the observer to a host that is gone."""
+    from reference_node.lab.network import NamespaceNetwork
+
+    return _connect_to_lost(NamespaceNetwork(HOSTS))
+
+
+def far_away(folder: Path) -> str:
+    """The same with routers in between."""
+    from reference_node.lab.network import NamespaceNetwork
+
+    return _connect_to_lost(NamespaceNetwork(HOSTS, behind_routers=True))
+
+
+def _connect_to_lost(network) -> str:
+    network.detach("host1")
+    try:
+        socket.create_connection((network.client_address("host1"), PORT), 10.0)
+    except TimeoutError:
+        return "silent"
+    except OSError as error:
+        return error.strerror
+
+
+def kernel_settings(folder: Path) -> list[str]:
+    """A setting as the observer, and as a program on a host, sees it."""
+    from reference_node.lab.network import NamespaceNetwork
+
+    network = NamespaceNetwork(HOSTS, settings={"tcp_retries2": 5, "tcp_syn_retries": 6})
+    path = "/proc/sys/net/ipv4/tcp_retries2"
+    network.spawn("host2", ["cat", path], folder, folder / "log", os.environ).wait(LIMIT_S)
+    return [Path(path).read_text().strip(), (folder / "log").read_text().strip()]
+
+
 def main(name: str, *argv: str) -> None:
     """Run one of the functions of this file."""
     if name in ("echo", "ask", "stream", "trust"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 MODEL = Path(__file__).parents[2] / "model"
-MACHINES = ("sentinel", "redis_server", "registrar", "register_prober", "effects", "draws")
+MACHINES = ("sentinel", "redis_server", "registrar", "register_prober", "sip_client", "srv", "effects", "draws")
 
 FORBIDDEN = {
     ast.Raise: "raise: what a peer does wrong is no exception",
@@ -94,7 +94,7 @@ def test_a_machine_keeps_no_state_of_its_own(machine):
         assert not isinstance(node.value, ast.List | ast.Dict | ast.Set), f"{machine}.py:{node.lineno}"
 
 
-@pytest.mark.parametrize("machine", ["sentinel", "redis_server", "registrar", "register_prober"])
+@pytest.mark.parametrize("machine", ["sentinel", "redis_server", "registrar", "register_prober", "sip_client"])
 def test_a_machine_has_the_two_handlers(machine):
     signatures = {each.name: [argument.arg for argument in each.args.args] for each in functions(machine)}
     assert signatures["on_timer"] == ["node", "now_us", "which", "out"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.errors import UsageError
-from model.measures import RunMeasures, Window
+from model.measures import ClientMeasures, RunMeasures, Window
 from model.scenario import Claim
 from study.claims import evaluate
 
@@ -53,6 +53,23 @@ def test_blind_time_is_that_of_all_servers_or_of_one():
     assert value("blind@host4", "p50", runs) is None
 
 
+def test_clients_have_outages_blind_and_zombie_time_parts_and_failed_calls():
+    seen = ClientMeasures(
+        parts={"unaware": 3_000_000, "give_up": 32_000_000}, blind={"host1": 2_000_000, "host2": 500_000},
+        zombie={"host1": 0, "host2": 7_000_000}, calls=200, failed=50,
+    )  # fmt: skip
+    window = Window(1_000_000, 36_000_000, False, (("refused", 1_000_000),))
+    runs = [run(windows={"client:phone": [window]}, clients={"phone": seen}), run()]
+    assert value("client:phone", "p50", runs) == 35
+    assert value("blind:phone", "p50", runs) == 2.5
+    assert value("blind:phone@host2", "p50", runs) == 0.5
+    assert value("zombie:phone@host2", "p50", runs) == 7
+    assert value("failed:phone", "mean", runs) == 0.25
+    assert value("give_up:phone", "max", runs) == 32
+    assert value("failed:phone", "n", runs) == 0.5
+    assert value("blind:phone@host3", "p50", runs) is None
+
+
 def test_a_probability_is_the_share_of_the_runs_that_could_answer():
     runs = [run(branches={"failover": yes}) for yes in (True, False, False, False)]
     assert value("failover", "probability", [*runs, run()]) == 0.25
@@ -87,7 +104,12 @@ def test_a_finding_says_what_was_found_and_what_was_claimed():
 
 @pytest.mark.parametrize(
     ("quantity", "statistic", "words"),
-    [("first_wirte", "p50", "first_write"), ("failover", "p50", "first_write"), ("lost", "probability", "failover")],
+    [
+        ("first_wirte", "p50", "first_write"),
+        ("failover", "p50", "first_write"),
+        ("lost", "probability", "failover"),
+        ("blnd:phone", "p50", "blind:NAME"),
+    ],
 )
 def test_a_quantity_that_is_none_is_refused_with_those_there_are(quantity, statistic, words):
     with pytest.raises(UsageError, match=words):

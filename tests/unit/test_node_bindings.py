@@ -287,6 +287,14 @@ def test_contact_star_deletes_the_record():
     assert change.remaining == ()
 
 
+def test_redis_may_be_told_a_time_to_live_in_place_of_an_instant():
+    change = apply([], register("<sip:bob@h>;line=me", expires_s=60))
+    instant = commands("bob@example.org", change)
+    lifetime = commands("bob@example.org", change, NOW_S)
+    assert (b"EXPIREAT", b"fs:bob@example.org", str(NOW_S + 60).encode()) in instant
+    assert (b"EXPIRE", b"fs:bob@example.org", b"60") in lifetime
+
+
 def test_the_answer_tells_the_seconds_that_are_left():
     binding = replace(stored("f", expires_s=100), contact=contact("Bob <sip:b@h>;expires=100;q=0.1"))
     assert contact_header(binding, NOW_S) == "Bob <sip:b@h>;expires=90;q=0.1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import UsageError
-from reference_node.config import read_config
+from reference_node.config import NodeConfig, read_config
 from reference_node.node import main
 from reference_node.registrar_hands import machine_state
 
@@ -68,3 +68,33 @@ def test_what_this_machine_lacks_ends_with_code_4(tmp_path, capsys):
     elsewhere = {"ip": "192.0.2.1", "port": 5060}
     assert main([str(write(tmp_path, log=str(tmp_path / "log"), sip=elsewhere))]) == 4
     assert "cannot listen on UDP 192.0.2.1:5060" in capsys.readouterr().err
+
+
+def test_a_node_needs_one_way_of_saying_where_it_listens():
+    both = {**GOOD, "transports": ["sip:127.0.0.1"]}
+    neither = {**GOOD, "sip": None}
+    for wrong in (both, neither):
+        with pytest.raises(ValueError, match="either `sip` or `transports`"):
+            NodeConfig.model_validate(wrong)
+
+
+def test_sip_listens_on_udp_and_tcp_and_says_its_address():
+    points = NodeConfig.model_validate(GOOD).points()
+    assert [(point.transport, point.uri) for point in points] == [
+        ("udp", "sip:127.0.0.1:5060;transport=udp;lr"),
+        ("tcp", "sip:127.0.0.1:5060;transport=tcp;lr"),
+    ]
+
+
+def test_users_are_taken_from_the_configuration_and_from_a_file(tmp_path):
+    (tmp_path / "users").write_text("carl@example.org clrtxt:pw\n")
+    auth = {"enabled": True, "users": {"dora@example.org": {"md5": "A" * 32}}, "users_file": str(tmp_path / "users")}
+    users = NodeConfig.model_validate({**GOOD, "auth": auth}).users()
+    assert set(users) == {"carl@example.org", "dora@example.org"}
+    assert users["dora@example.org"].by_algorithm == {"MD5": "a" * 32}
+
+
+def test_a_password_is_in_no_message(tmp_path, capsys):
+    path = write(tmp_path, auth={"users": {"a@b": {"pasword": "hunter2"}}})
+    assert main([str(path)]) == 2
+    assert "hunter2" not in capsys.readouterr().err

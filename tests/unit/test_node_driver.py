@@ -156,3 +156,29 @@ def test_effects_of_simulated_programs_are_refused():
     driver = Driver(machine(on_message=lambda node, now, source, message, out: effects.block(out, 1)), None, Recorder())
     with pytest.raises(AssertionError, match="no meaning"):
         driver.deliver(0, MESSAGE.new())
+
+
+def test_a_machine_that_looks_at_the_wall_clock_is_shown_it_at_every_call(monkeypatch: pytest.MonkeyPatch):
+    state, shown = SimpleNamespace(wall_ahead_us=0), []
+    monkeypatch.setattr(time, "time_ns", lambda: 2_000_000_000)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 500_000_000)
+
+    def on_message(node, now_us, source, message, out):
+        shown.append(now_us + node.wall_ahead_us)
+
+    driver = Driver(machine(on_message=on_message), state, Recorder())
+    driver.deliver(0, MESSAGE.new())
+    monkeypatch.setattr(time, "time_ns", lambda: 1_000_000_000)
+    driver.deliver(0, MESSAGE.new())
+    assert shown == [2_000_000, 1_000_000]
+
+
+def test_hands_are_told_of_a_request_that_gets_no_answer():
+    hands = Recorder()
+    hands.forget = lambda source, message: hands.done.append(("forget", source, message.request))
+
+    def on_message(node, now_us, source, message, out):
+        effects.forget(out, source, 7)
+
+    Driver(machine(on_message=on_message), None, hands).deliver(9, MESSAGE.new())
+    assert hands.done == [("forget", 9, 7)]

@@ -181,8 +181,8 @@ def test_a_request_that_is_unsound_gets_400(changes: dict[str, str | None]):
         datagram(Call_ID=None),
         datagram(CSeq=None),
         datagram(Call_ID="a\x00b"),
-        datagram("ACK sip:example.org SIP/2.0", CSeq="7 ACK"),
-        datagram("ACK sip:example.org SIP/2.0", From=None),
+        datagram("ACK sip:example.org SIP/2.0", CSeq="8 REGISTER"),
+        datagram("ACK sip:example.org SIP/2.0", CSeq="7 ACK", From=None),
     ],
 )
 def test_what_no_answer_could_match_is_met_with_silence(data: bytes):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from reference_node.config import Server
-from reference_node.store import Replication, Store, read_replication
+from reference_node.store import REASONS, Patience, Replication, Store, read_replication, refusal
 
 SERVERS = [Server(host=f"host{n}", ip=f"10.0.0.{n}", port=6379) for n in (1, 2, 3)] + [None]
 
@@ -205,3 +206,78 @@ async def talk_until_quiet(answers: Answers) -> list[str]:
         answers.store.open(0)
         await ended.wait()
     return answers.told
+
+
+class Reader(Answers):
+    """A listener that subscribes, and ends with the first message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published_texts: list[tuple[str, str]] = []
+
+    def opened(self) -> None:
+        self.store.ask("subscribe", [(b"SUBSCRIBE", b"news")])
+        self.store.ask("ping", [(b"PING",)])
+
+    def answered(self, tag, replies) -> None:
+        self.told.append(tag)
+
+    def published(self, channel: str, text: str) -> None:
+        self.published_texts.append((channel, text))
+        self.end.set()
+
+
+def test_messages_are_no_answers():
+    said = b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+    message = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n"
+
+    async def scenario() -> Reader:
+        async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(said + message)
+            await reader.read()
+            writer.close()
+
+        reader = Reader()
+        async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
+            here = Server(host="h", ip="127.0.0.1", port=server.sockets[0].getsockname()[1])
+            reader.store = Store([here], "", reader, subscribes=True)
+            reader.store.open(0)
+            await reader.end.wait()
+            reader.store.close()
+        return reader
+
+    reader = asyncio.run(scenario())
+    assert (reader.told, reader.published_texts) == (["subscribe", "ping"], [("news", "hi")])
+
+
+@pytest.mark.parametrize("code", sorted(REASONS))
+def test_the_reason_of_a_refusal_is_that_of_its_first_error(code: str):
+    first = ResponseError("no", status_code=code)
+    aborted = ResponseError("EXECABORT discarded", status_code="EXECABORT")
+    assert refusal([b"OK", first, aborted]) == REASONS[code]
+    assert refusal([b"OK", aborted]) == 0
+
+
+def test_the_patience_of_a_kernel_is_what_the_scenario_says():
+    async def scenario() -> dict[str, int]:
+        found = asyncio.get_running_loop().create_future()
+
+        class Looking(Events):
+            def opened(self) -> None:
+                line = store._session._connection._writer.get_extra_info("socket")
+                options = {"keepalive": (socket.SOL_SOCKET, socket.SO_KEEPALIVE)}
+                for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT"):
+                    options[name] = (socket.IPPROTO_TCP, getattr(socket, name))
+                found.set_result({name: line.getsockopt(*option) for name, option in options.items()})
+
+        async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as server:
+            here = Server(host="h", ip="127.0.0.1", port=server.sockets[0].getsockname()[1])
+            store = Store([here], "", Looking(), Patience(7, 3_000))
+            store.open(0)
+            options = await found
+            store.close()
+        return options
+
+    expected = {"keepalive": 1, "TCP_KEEPIDLE": 7, "TCP_KEEPINTVL": 7, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 3_000}
+    assert asyncio.run(scenario()) == expected

@@ -8,14 +8,18 @@ from model import effects, redis_server
 from model.effects import (
     ACK,
     ALIVE,
+    AUTHENTICATE,
+    AUTHENTICATED,
     BUSY,
     BUSY_REPLY,
     CONTINUE,
+    DONE,
     FAIL_SAVES,
     FULL_RESYNC,
     HANDSHAKE,
     HANDSHAKE_REPLY,
     HELLO,
+    IMPOSSIBLE,
     INFO,
     INFO_REPLY,
     KEEP_ALIVE,
@@ -26,6 +30,7 @@ from model.effects import (
     LOOKUP_REPLY,
     MEND_SAVES,
     MISCONF_REPLY,
+    NOREPLICAS_REPLY,
     OK_REPLY,
     PING,
     PONG,
@@ -33,6 +38,8 @@ from model.effects import (
     PSYNC,
     PUBLISH,
     PUBLISH_REPLY,
+    READONLY_REPLY,
+    REASONS,
     REPLICA,
     REPLICAOF,
     REPLICATE,
@@ -160,8 +167,9 @@ def test_a_replica_connects_as_soon_as_it_has_loaded():
         (PING, (PONG, LOADING_REPLY)),
         (INFO, (INFO_REPLY, 0)),
         (PUBLISH, (PUBLISH_REPLY, 0)),
-        (LOOKUP, (LOOKUP_REPLY, 0)),
-        (STORE, (STORE_REPLY, 0)),
+        (LOOKUP, (LOOKUP_REPLY, REASONS + LOADING_REPLY)),
+        (STORE, (STORE_REPLY, REASONS + LOADING_REPLY)),
+        (AUTHENTICATE, (AUTHENTICATED, DONE)),
         (SCRIPT_KILL, (OK_REPLY, 0)),
     ],
 )
@@ -192,6 +200,17 @@ def test_a_loading_server_shakes_hands_but_refuses_psync():
     assert server.node.replicas == 0
 
 
+def test_a_replica_refuses_writes_and_answers_reads():
+    server = Server(REPLICA)
+    assert server.answer(STORE) == (STORE_REPLY, REASONS + READONLY_REPLY)
+    assert server.answer(LOOKUP) == (LOOKUP_REPLY, DONE)
+
+
+def test_a_password_is_out_of_place_on_a_subscribed_connection():
+    assert Server().answer(AUTHENTICATE) == (AUTHENTICATED, DONE)
+    assert Server().answer(AUTHENTICATE, code=1) == (AUTHENTICATED, IMPOSSIBLE)
+
+
 # --- MISCONF and BUSY ------------------------------------------------------------------------------------------------
 
 
@@ -199,9 +218,9 @@ def test_failing_saves_refuse_pings_and_writes_until_they_are_mended():
     server = Server()
     server.fault(FAIL_SAVES)
     assert server.answer(PING) == (PONG, MISCONF_REPLY)
-    assert server.answer(STORE) == (STORE_REPLY, 0)
+    assert server.answer(STORE) == (STORE_REPLY, REASONS + MISCONF_REPLY)
     assert server.answer(PUBLISH) == (PUBLISH_REPLY, 0)
-    assert server.answer(LOOKUP) == (LOOKUP_REPLY, 1)
+    assert server.answer(LOOKUP) == (LOOKUP_REPLY, DONE)
     server.fault(MEND_SAVES)
     assert server.answer(PING) == (PONG, ALIVE)
     assert server.write() == ACCEPTED_WRITE
@@ -254,7 +273,8 @@ def busy_server(**settings):
 def test_a_busy_server_carries_nothing_out(command, answer):
     server = busy_server()
     offset = server.node.offset
-    assert server.answer(command, primary=2, sentinel=1) == (answer, 0)
+    code = REASONS + BUSY_REPLY if command in (LOOKUP, STORE) else 0
+    assert server.answer(command, primary=2, sentinel=1) == (answer, code)
     assert (server.node.role, server.node.offset) == (PRIMARY, offset)
 
 
@@ -314,7 +334,7 @@ def primary_with_two(**settings):
 
 def test_too_few_good_replicas_refuse_writes_not_publications():
     server = Server(min_replicas_to_write=1)
-    assert server.answer(STORE) == (STORE_REPLY, 0)
+    assert server.answer(STORE) == (STORE_REPLY, REASONS + NOREPLICAS_REPLY)
     assert server.answer(PUBLISH) == (PUBLISH_REPLY, 0)
     server.follow()
     assert STORE_REPLY in [each.kind for each in server.hear(STORE) if each.code == 1]

@@ -675,6 +675,11 @@ def test_a_client_cannot_start_on_a_host_without_node():
     assert "host1, host2" in str(refusal(CLIENTS, "client.0.starts_on=host3"))
 
 
+def test_a_client_has_the_transports_of_its_class():
+    error = refusal(CLIENTS, "client.0.class=twinkle", "client.0.transport=tls")
+    assert (error.key, error.allowed) == ("client.0.transport", "one of udp, tcp")
+
+
 def test_clients_need_a_node():
     assert "registrar" in str(
         refusal(CLIENTS, "host.0.registrar=false", "host.1.registrar=false", "client.0.starts_on=")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from model.effects import PING
+from model.effects import LINK_CLOSED, PING
+from model.registrar import REDIS_LINK
 from model.scenario import parse
 from sim import network, ways
 from sim.dispatch import happen
 from sim.settings import settings_of
-from sim.state import CLOSED, MAX_EVENTS, OPEN, REDIS, SENTINEL, WORLD, actor
+from sim.state import CLOSED, MAX_EVENTS, OPEN, REDIS, REGISTRAR, SENTINEL, WORLD, actor
 from sim.steady import prepare
 from sim.world import World
 
@@ -192,6 +193,132 @@ def test_what_follows_a_loss_tells_of_it():
     wire.send(10_000)
     wire.run_until(1_000_000)
     assert wire.times() == [10_000 + 2 * DELAY_US * 5 // 4 + DELAY_US] * 2
+
+
+MEASURED_S = (6.67, 6.77, 13.46, 26.71, 54.62, 107.14)
+"""When a kernel gave up data that nobody acknowledged, with tcp_retries2 = 3 .. 8."""
+
+
+def shorten(wire):
+    """Make the way as short as that between two namespaces: which time-out is the last depends on its length."""
+    for a, b in ((A, B), (B, A)):
+        ways.delay(wire.state, a, 1 + b, 60, 0)
+
+
+@pytest.mark.parametrize(("retries", "seconds"), list(zip(range(3, 9), MEASURED_S, strict=True)))
+def test_unacknowledged_data_is_given_up_when_a_kernel_did_it(wire, retries, seconds):
+    """Measured between two namespaces; kernels are up to 5 % late."""
+    shorten(wire)
+    wire.state.give_up_us = network.give_up_us(retries)
+    wire.kill(0, B, A)
+    wire.send(0)
+    wire.run_until(200_000_000)
+    (closed_us,) = wire.times(backwards=1)
+    assert wire.arrived[-1][2] == LINK_CLOSED
+    assert closed_us / 1e6 == pytest.approx(seconds, rel=0.05)
+    assert wire.times() == []
+
+
+def test_the_default_of_a_kernel_is_a_quarter_of_an_hour(wire):
+    assert network.give_up_us(15) == 924_600_000
+    wire.kill(0, B, A)
+    wire.send(0)
+    wire.run_until(1_000_000_000)
+    assert 924_600_000 < wire.times(backwards=1)[0] < 980_000_000
+
+
+def test_a_kernel_that_gives_up_does_so_although_the_way_is_back(wire):
+    """It looks at its clock before it sends again."""
+    wire.state.give_up_us = network.give_up_us(3)
+    wire.kill(0, B, A)
+    wire.send(0)
+    wire.mend(6_000_000, B, A)
+    wire.run_until(10_000_000)
+    assert wire.times() == []
+    assert wire.arrived[-1][2] == LINK_CLOSED
+
+
+@pytest.mark.parametrize(("retries", "seconds"), [(1, 3.08), (2, 7.12), (3, 19.56), (6, 133.5)])
+def test_a_connect_is_given_up_when_a_kernel_did_it(wire, retries, seconds):
+    wire.state.syn_give_up_us = network.syn_give_up_us(retries)
+    wire.state.neighbour_us = 1_000_000_000
+    wire.kill(0, B, A)
+    network.open_connection(wire.state, LINK, actor(REDIS, A), wire.state.now_us)
+    wire.run_until(200_000_000)
+    (closed_us,) = wire.times(backwards=1)
+    assert closed_us / 1e6 == pytest.approx(seconds, rel=0.02)
+
+
+NODE_LINK = actor(REGISTRAR, 1) * network.LINKS + REDIS_LINK
+"""A connection of a node on b to the server of a."""
+
+
+@pytest.fixture
+def node_wire(wire):
+    """The connection stands, and its node stands still."""
+    state = wire.state
+    state.process[actor(REGISTRAR, B)].alive = 1
+    state.process[actor(REGISTRAR, B)].paused = 1
+    state.keepalive_us = 2_000_000
+    state.user_timeout_us = 0
+    network.open_connection(state, NODE_LINK, actor(REDIS, A), state.now_us)
+    wire.run_until(50_000)
+    state.connection[NODE_LINK].state = OPEN
+    return wire
+
+
+def closed_after_s(wire, limit_s=60):
+    wire.run_until(limit_s * 1_000_000)
+    closed = [t_us for t_us, _, kind in wire.arrived if kind == LINK_CLOSED]
+    return closed[0] / 1e6 if closed else None
+
+
+def test_an_idle_connection_with_keepalive_is_lost_after_three_probes(node_wire):
+    node_wire.kill(1_000_000, B, A)
+    assert closed_after_s(node_wire) == pytest.approx(8.0, abs=0.1)
+
+
+def test_an_idle_connection_whose_probes_are_answered_stays(node_wire):
+    assert closed_after_s(node_wire) is None
+
+
+def test_a_probe_that_is_answered_begins_the_count_anew(node_wire):
+    node_wire.kill(1_000_000, B, A)
+    node_wire.mend(5_000_000, B, A)
+    node_wire.kill(7_000_000, B, A)
+    assert closed_after_s(node_wire) == pytest.approx(14.0, abs=0.1)
+
+
+def test_keepalive_is_no_help_while_data_is_on_its_way(node_wire):
+    shorten(node_wire)
+    node_wire.state.give_up_us = network.give_up_us(6)
+    node_wire.kill(1_000_000, B, A)
+    network.send_data(node_wire.state, NODE_LINK, 0, node_wire.state.now_us).message.kind = PING
+    assert closed_after_s(node_wire) == pytest.approx(1 + 26.71, rel=0.05)
+
+
+@pytest.mark.parametrize(("timeout_s", "seconds"), [(0.5, 0.92), (1, 1.49), (3, 3.62), (10, 10.9), (30, 30.66)])
+def test_a_user_timeout_is_the_patience_with_data(node_wire, timeout_s, seconds):
+    node_wire.state.user_timeout_us = int(timeout_s * 1e6)
+    node_wire.state.keepalive_us = 0
+    node_wire.kill(1_000_000, B, A)
+    network.send_data(node_wire.state, NODE_LINK, 0, node_wire.state.now_us).message.kind = PING
+    assert closed_after_s(node_wire) - 1 == pytest.approx(seconds, rel=0.06)
+
+
+@pytest.mark.parametrize(("timeout_s", "seconds"), [(1, 4), (3, 4), (9, 10)])
+def test_a_user_timeout_takes_the_place_of_the_count_of_probes(node_wire, timeout_s, seconds):
+    node_wire.state.user_timeout_us = timeout_s * 1_000_000
+    node_wire.kill(1_000_000, B, A)
+    assert closed_after_s(node_wire) == pytest.approx(seconds, abs=0.1)
+
+
+def test_what_waits_for_a_dead_way_has_a_limit(wire):
+    free = wire.state.n_free
+    wire.kill(0, B, A)
+    for number in range(3 * network.MAX_HELD):
+        wire.send(number)
+    assert free - wire.state.n_free <= network.MAX_HELD + 20
 
 
 def test_data_of_a_closed_connection_is_forgotten_wherever_it_waits(wire):

@@ -1,6 +1,6 @@
-"""Makes a report folder from a folder of scenarios: ``python -m study.report host_loss``.
+"""The primary is lost: how long is nobody registered, and what decides it?
 
-Predicts and measures every scenario of ``scenarios/<name>/`` and writes ``reports/<name>/``:
+Predicts and measures every scenario of ``scenarios/host_loss/`` and writes ``reports/host_loss/``:
 
 =====================  =============================================================================
 ``report.md``          question, answer, tables, pictures, method, limits
@@ -11,8 +11,7 @@ Predicts and measures every scenario of ``scenarios/<name>/`` and writes ``repor
 ``manifest.json``      command, seed, versions, machine
 =====================  =============================================================================
 
-With ``--stored`` the real runs that are there already are used, and only missing ones are measured: so the text can be
-made again without servers, and a report that was interrupted goes on where it stopped.
+With ``--stored``, real runs of scenarios that have none yet are still measured.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from __future__ import annotations
 import argparse
 import csv
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,64 +26,30 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from model.errors import HastudyError
 from model.measures import PARTS
 from model.scenario import Scenario, load
 from study import catalog, folders, plots, tables
-from study.arms import Voice
-from study.cli import MAX_RUNS, whole_number
 from study.exits import ExitCode, worst
 from study.outcome import Outcome, compare_one
+from study.report.pages import Order
 
-TITLES = {"host_loss": "The primary is lost: how long is nobody registered, and what decides it?"}
+TITLE = "The primary is lost: how long is nobody registered, and what decides it?"
+
+RUNS = 1000
+"""Simulated runs of each scenario. Kind: assumed."""
 
 SHOWN = ("sdown_quorum", "first_write", "switch_last")
 """Quantities whose distribution functions are drawn, besides the outage of the last node."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Make one report; returns the exit code of the worst comparison."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        args = _parser().parse_args(given)
-        # The command that makes the report on a machine that has nothing yet.
-        command = ["python", "-m", "study.report", *(word for word in given if word not in ("--stored", "--quiet"))]
-        return int(make(args, command))
-    except HastudyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return int(ExitCode.INTERRUPTED)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m study.report", description="Make a report from scenarios.")
-    parser.add_argument("name", help="folder below scenarios/ and reports/, for example host_loss")
-    parser.add_argument(
-        "--runs", type=whole_number(1, MAX_RUNS), default=1000, help="simulated runs (default %(default)s)"
-    )
-    parser.add_argument("--real", type=whole_number(1, 1000), default=10, help="real runs (default %(default)s)")
-    parser.add_argument(
-        "--seed", type=whole_number(0, 2**63 - 1), default=1, help="of all chance (default %(default)s)"
-    )
-    parser.add_argument("--stored", action="store_true", help="use the real runs that the report has already")
-    parser.add_argument("--server", help="which server, see `hastudy servers`")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no talk")
-    parser.set_defaults(engine="batch", jobs=None, conditional=False)
-    return parser
-
-
-def make(args: argparse.Namespace, command: Sequence[str]) -> ExitCode:
-    """Run all scenarios of a folder and write its report."""
-    voice = Voice(args.quiet)
-    scenarios = [load(path) for path in catalog.find(str(catalog.folder() / args.name))]
-    folder = Path("reports") / args.name
+def make(order: Order) -> ExitCode:
+    """Run all scenarios of the folder and write the report."""
+    scenarios = [load(path) for path in catalog.find(str(catalog.folder() / order.name))]
+    folder = order.folder
     outcomes = []
     for scenario in scenarios:
         kept = folder / scenario.name / "real.ndjson"
-        stored = args.stored and kept.is_file()
-        outcome = compare_one(scenario, argparse.Namespace(**{**vars(args), "stored": stored}), voice)
+        outcome = compare_one(scenario, _arguments(order, order.stored and kept.is_file()), order.voice)
         if outcome.interrupted:
             raise KeyboardInterrupt
         if outcome.lacks:
@@ -96,12 +60,18 @@ def make(args: argparse.Namespace, command: Sequence[str]) -> ExitCode:
     shutil.copy(folder / outcomes[0].scenario.name / "timeline.png", folder / "timeline.png")
     rows = write_tables(folder / "tables", outcomes)
     draw_ecdfs(folder / "ecdf.png", outcomes)
-    manifests = [folders.manifest(each.scenario, args.seed, command, each.real.traces) for each in outcomes]
-    folders.dump(folder / "manifest.json", {"command": " ".join(command), "scenarios": manifests})
-    text = report_text(args.name, outcomes, rows, " ".join(command), manifests[0])
+    manifests = [folders.manifest(each.scenario, order.seed, order.command, each.real.traces) for each in outcomes]
+    folders.dump(folder / "manifest.json", {"command": " ".join(order.command), "scenarios": manifests})
+    text = report_text(outcomes, rows, " ".join(order.command), manifests[0])
     (folder / "report.md").write_text(text, encoding="utf-8")
-    print(f"folder: {folder}")
     return worst([outcome.code for outcome in outcomes])
+
+
+def _arguments(order: Order, stored: bool) -> argparse.Namespace:
+    return argparse.Namespace(
+        runs=order.runs or RUNS, real=order.real, seed=order.seed, server=order.server, stored=stored,
+        engine="batch", jobs=None, conditional=False,
+    )  # fmt: skip
 
 
 def _write_scenario(folder: Path, outcome: Outcome) -> None:
@@ -181,14 +151,13 @@ def _last_node(outcome: Outcome) -> str:
 
 
 def report_text(
-    name: str,
     outcomes: Sequence[Outcome],
     rows: dict[str, dict[str, dict[str, Any]]],
     command: str,
     manifest: dict[str, Any],
 ) -> str:
     """The text of the report; its numbers are those of ``tables/``."""
-    blocks = [f"# {TITLES.get(name, name)}", _answer(outcomes, rows), "![time line](timeline.png)"]
+    blocks = [f"# {TITLE}", _answer(outcomes, rows), "![time line](timeline.png)"]
     blocks += [_section(outcome, rows[outcome.scenario.name]) for outcome in outcomes]
     blocks += [
         "## Distributions\n\nBlue: predicted. Red: measured, with the 95 % band of Dvoretzky, Kiefer and "
@@ -266,6 +235,3 @@ _LIMITS = """## Limits
 Few real runs: agreement means that medians differ by less than the margin, and says little about the tails (p95 is
 compared from 30 real runs on). One machine, an idle network, one server version; registrar and client are the kit's
 own on both sides, so a common fault in them would not show here."""
-
-if __name__ == "__main__":
-    sys.exit(main())
