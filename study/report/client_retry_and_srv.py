@@ -29,6 +29,7 @@ from scipy import stats
 from model.client_classes import CLASSES
 from model.effects import REGISTER, REGISTERED
 from model.scenario import Client
+from model.sip_client import TIMER_F_US
 from sim.population import Capacity, Curves, simulate_population
 from study import catalog, plots
 from study.exits import ExitCode
@@ -83,6 +84,9 @@ DNS_OUTAGES_S = (0, 30, 60, 120, 240)
 
 TTLS_S = (0, 30, 300, 3600)
 """How long answers of the DNS may be kept."""
+
+TIMER_F_S = TIMER_F_US / 1_000_000
+"""A client waits no longer for an answer."""
 
 NEAR_S = 12.0
 """Lines that end closer than this share their words. Kind: assumed."""
@@ -563,6 +567,12 @@ def _storm_words(rows: Table) -> list[str]:
     ]
     lines.append(f"- The sharpest storm is that of {sharpest['population']} ({sharpest['peak_asked_per_s']:,} per s), "
                  f"the flattest of {flattest['population']} ({flattest['peak_asked_per_s']:,} per s).")  # fmt: skip
+    stuck = [
+        f"{row['population']} ({row['longest_wait_s']:.0f} s)" for row in rows if row["longest_wait_s"] > TIMER_F_S
+    ]
+    if stuck:
+        lines.append("- **Storms that keep themselves going**: requests wait for a node longer than Timer F, so that "
+                     f"clients give up and ask again, and nodes work for nobody: {', '.join(stuck)}.")  # fmt: skip
     replies = {reply: the(rows, population=f"{MIXED}, {reply}") for reply in REPLIES}
     told = [f"{row['calls_failed_per_million']:,} with {reply}" for reply, row in replies.items()]
     return [*lines, f"- What nodes without Redis answer decides more than the delay: of a million calls to the mixed "
