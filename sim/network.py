@@ -507,6 +507,8 @@ def look_after(world, number, now_us):
     every 3 s: 12.28 s; with data in flight as without keepalive; 2 s and TCP_USER_TIMEOUT of 3 s: 4.02 s, at the second
     probe; of 9 s: 10.07 s, at the fifth).
     """
+    if world.keepalive_us == 0:
+        return  # switched off since
     connection = world.connection[number]
     due_us = _heard_us(world, number, now_us) + world.keepalive_us
     if connection.retry_us[0] != 0 or connection.unheard_us[0] != 0:
