@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,6 +23,7 @@ import sipmessage
 from model import register_prober
 from model.effects import MESSAGE, RESPONSE
 from reference_node.driver import Driver, Hands
+from reference_node.sip.transports import local_address
 
 EXPIRES_S = 3_600
 """Lifetime that a probe asks for, s: longer than any run, so that no probe expires. Kind: assumed."""
@@ -144,7 +144,7 @@ class _Probe(Hands):
 
     def start(self, delay_us: int) -> None:
         """Send the first REGISTER after a while, so that probes of several nodes do not march in step."""
-        self._address = _local_address(self._target)
+        self._address = local_address(self._target)
         self.driver.set_timer(register_prober.TIMER_SEND, delay_us)
 
     def aor(self, request: int) -> str:
@@ -199,10 +199,3 @@ class _Probe(Hands):
         headers.add("User-Agent", "hastudy-prober")
         headers.add("Content-Length", "0")
         return bytes(register)
-
-
-def _local_address(target: tuple[str, int]) -> str:
-    """The address of this host from which a target is reached; nothing is sent for it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(target)
-        return probe.getsockname()[0]

@@ -18,10 +18,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reference_node import sip
-from reference_node.client_flows import local_address
 from reference_node.lab.recorder import wall_us
-from reference_node.sip import Address
+from reference_node.sip import message as sip
+from reference_node.sip.message import Address
+from reference_node.sip.transports import local_address
 
 Report = Callable[[str, str, str, int, int, int], None]
 """Takes the client, the node's host, event, wall time and age of the call in µs, and status."""

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from model.scenario import Client as Section
 from model.scenario import Scenario
-from reference_node.client import Client, ClientConfig
+from reference_node.client.program import Client, ClientConfig
 from reference_node.dns_server import ClusterZone, NameServer, Target
 from reference_node.lab import config
 from reference_node.lab.callers import Callers
 from reference_node.lab.network import Network
 from reference_node.lab.recorder import Recorder
-from reference_node.sip import Address
+from reference_node.sip.message import Address
 
 YOUNGEST_S = 3.0
 """Age of the youngest registration at the first fault: its client must be registered by then. Kind: assumed."""

@@ -27,7 +27,6 @@ from redis.exceptions import RedisError
 from model.errors import EnvironmentLacks, HastudyError
 from model.scenario import Scenario
 from model.trace import Trace, event_to_json
-from reference_node import bindings
 from reference_node.lab import cluster as clusters
 from reference_node.lab import config, kernel, phases
 from reference_node.lab.clients import Clients
@@ -41,6 +40,7 @@ from reference_node.lab.servers import Server
 from reference_node.lab.task import Task
 from reference_node.lab.wires import Shape
 from reference_node.lab.write_prober import WriteProber
+from reference_node.node import bindings
 from reference_node.prober import Prober
 
 STALL_US = 250_000

@@ -36,9 +36,10 @@ from pathlib import Path
 import dnslib
 import trustme
 
-from reference_node import sip
-from reference_node.fields import NameAddr
 from reference_node.lab import kernel
+from reference_node.node.registering import registration
+from reference_node.sip import message as sip
+from reference_node.sip.fields import NameAddr
 
 DOMAIN = "example.org"
 PHONE = "10.78.0.254"
@@ -538,9 +539,9 @@ def _granted(contact: str, expiry_s: int) -> str:
 
 def _asked_s(request: sip.Request) -> int:
     """Expiry that a REGISTER asks for."""
-    registration = sip.registration(request, "")
-    own = registration.contacts[0].parameter("expires") if registration.contacts else None
-    return int(own) if own else registration.expires_s or 0
+    asked = registration(request, "")
+    own = asked.contacts[0].parameter("expires") if asked.contacts else None
+    return int(own) if own else asked.expires_s or 0
 
 
 def _of_interest(request: sip.Request) -> Event:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_node.bindings import (
+from reference_node.node.bindings import (
     MAX_CONTACTS_BY_AOR,
     Binding,
     Refused,
@@ -19,7 +19,7 @@ from reference_node.bindings import (
     encode,
     key,
 )
-from reference_node.fields import NameAddr
+from reference_node.sip.fields import NameAddr
 
 NOW_S = 1_700_000_000
 

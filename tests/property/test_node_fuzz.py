@@ -19,12 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reference_node import bindings, sip
-from reference_node.config import NodeConfig
-from reference_node.framing import PING, Framer, Unframed
-from reference_node.node import Node
-from reference_node.telemetry import Journal
-from reference_node.transports import Point
+from reference_node.node import bindings
+from reference_node.node.config import NodeConfig
+from reference_node.node.service import Node
+from reference_node.node.telemetry import Journal
+from reference_node.sip import message as sip
+from reference_node.sip.framing import PING, Framer, Unframed
+from reference_node.sip.transports import Point
 
 N_MESSAGES = int(os.environ.get("HASTUDY_FUZZ", "5000"))
 BATCH = 50

@@ -6,8 +6,9 @@ import sipmessage
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reference_node import sip
-from reference_node.bindings import NameAddr
+from reference_node.node.bindings import NameAddr
+from reference_node.node.registering import registration
+from reference_node.sip import message as sip
 
 SOURCE = ("192.0.2.9", 40_000)
 
@@ -43,10 +44,10 @@ def serve(data: bytes) -> bytes | None:
     try:
         request = sip.read(data, SOURCE)
         sip.required(request)
-        registration = sip.registration(request, "sip:me;lr")
-        for contact in registration.contacts:
+        asked = registration(request, "sip:me;lr")
+        for contact in asked.contacts:
             assert NameAddr.read(str(contact)) == contact
-            registration.lifetime_s(contact)
+            asked.lifetime_s(contact)
         return sip.answer(request.envelope, 200)
     except sip.Rejected as rejected:
         if rejected.envelope is None:

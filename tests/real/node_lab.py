@@ -21,8 +21,8 @@ import sipmessage
 from redis import Redis
 from redis.exceptions import RedisError
 
-from reference_node.framing import Framer
 from reference_node.lab.servers import choose
+from reference_node.sip.framing import Framer
 
 LIMIT_S = 30.0
 PASSWORD = "test-secret"

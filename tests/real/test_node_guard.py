@@ -17,8 +17,8 @@ import pytest
 from redis import Redis
 
 from model.errors import EnvironmentLacks
-from reference_node.digest import read_credentials
 from reference_node.lab.servers import choose
+from reference_node.sip.digest import read_credentials
 
 sys.path.insert(0, str(Path(__file__).parent))  # test folders are no packages
 

@@ -19,12 +19,12 @@ import pytest
 
 from model import client_classes, sip_client
 from model.scenario import Certificate
-from reference_node import sip
-from reference_node.client import Client, ClientConfig
+from reference_node.client.program import Client, ClientConfig
 from reference_node.dns_server import SERVICES, NameServer, Zone, read_zone
-from reference_node.fields import NameAddr
-from reference_node.framing import PING, PONG, Framer
 from reference_node.lab.certificates import Authority
+from reference_node.sip import message as sip
+from reference_node.sip.fields import NameAddr
+from reference_node.sip.framing import PING, PONG, Framer
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = "example.org"

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from model.errors import UsageError
 from model.scenario import Certificate
 from model.sip_client import IS_VALID, NAMES_BY_WILDCARD, NAMES_DOMAIN, NAMES_HOST
-from reference_node import peer_certificate
 from reference_node.lab import certificates
 from reference_node.lab.certificates import Authority
+from reference_node.sip import peer_certificate
 
 DOMAIN, HOST = "example.org", "host1.example.org"
 WHAT_IT_IS: dict[Certificate, int] = {

@@ -16,7 +16,8 @@ import dns.rdatatype
 import pytest
 
 from model.errors import UsageError
-from reference_node import dns_server, resolver
+from reference_node import dns_server
+from reference_node.client import resolver
 from reference_node.dns_server import ClusterZone, NameServer, Target, Zone
 
 ROOT = Path(__file__).parents[2]

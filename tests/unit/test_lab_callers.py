@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
-from reference_node import sip
 from reference_node.lab.callers import Callers
+from reference_node.sip import message as sip
 
 LIMIT_S = 20.0
 

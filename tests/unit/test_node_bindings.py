@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reference_node.bindings import (
+from reference_node.node.bindings import (
     MAX_CONTACTS_BY_AOR,
     Binding,
     Change,
@@ -21,7 +21,7 @@ from reference_node.bindings import (
     key,
     live,
 )
-from reference_node.fields import NameAddr
+from reference_node.sip.fields import NameAddr
 
 NOW_S = 1_700_000_000
 UUID = '"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"'

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from model.errors import UsageError
-from reference_node.config import NodeConfig, read_config
-from reference_node.node import main
-from reference_node.registrar_hands import machine_state
+from reference_node.node.config import NodeConfig, read_config
+from reference_node.node.registrar_hands import machine_state
+from reference_node.node.service import main
 
 GOOD = {
     "host": "host1",

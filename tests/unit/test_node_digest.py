@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from reference_node.digest import Digest, Secrets, may_write, read_credentials, read_users
+from reference_node.sip.digest import Digest, Secrets, may_write, read_credentials, read_users
 
 NOW_S = 1_700_000_000
 ALGORITHMS = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}

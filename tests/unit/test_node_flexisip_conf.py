@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from model.errors import UsageError
-from reference_node.flexisip_conf import read_flexisip_conf
-from reference_node.node import main
+from reference_node.node.flexisip_conf import read_flexisip_conf
+from reference_node.node.service import main
 
 CERTIFICATE = "tls-certificates-file=/etc/flexisip/agent.pem"
 

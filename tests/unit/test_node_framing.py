@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reference_node.framing import PING, Framer, Unframed
-from reference_node.sip import MAX_BYTES, MAX_HEAD_BYTES
+from reference_node.sip.framing import PING, Framer, Unframed
+from reference_node.sip.message import MAX_BYTES, MAX_HEAD_BYTES
 
 
 def message(body: bytes = b"", length: str | None = None) -> bytes:

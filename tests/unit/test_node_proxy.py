@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from reference_node import proxy as proxies
-from reference_node import sip
-from reference_node.proxy import Proxy, RouterSettings, Target, forwarded, hops_left, loop_mark, new_branch, where
-from reference_node.transports import Point
+from reference_node.node import proxy as proxies
+from reference_node.node.proxy import Proxy, RouterSettings, Target, forwarded, hops_left, loop_mark, new_branch, where
+from reference_node.sip import message as sip
+from reference_node.sip.transports import Point
 
 UDP = Point("udp", "host1.example.org", "10.0.0.1", 5060)
 TLS = Point("tls", "host1.example.org", "10.0.0.1", 5061)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import sipmessage
 
-from reference_node import sip
-from reference_node.fields import NameAddr, address_of_record, same_uri, split
+from reference_node.node.registering import registration
+from reference_node.sip import message as sip
+from reference_node.sip.fields import NameAddr, address_of_record, same_uri, split
 
 SOURCE = ("192.0.2.9", 40_000)
 
@@ -32,7 +33,7 @@ def datagram(line: str = "REGISTER sip:example.org SIP/2.0", body: str = "", **c
 def rejected(data: bytes) -> sip.Rejected:
     with pytest.raises(sip.Rejected) as caught:
         request = sip.read(data, SOURCE)
-        sip.registration(request, "sip:me;lr")
+        registration(request, "sip:me;lr")
     return caught.value
 
 
@@ -45,7 +46,7 @@ def parsed_answer(data: bytes, source: tuple[str, int] = SOURCE) -> tuple[sipmes
 
 def test_a_register_is_read_whole():
     request = sip.read(datagram(Expires="60", User_Agent="P/1", Accept="text/plain, application/sdp"), SOURCE)
-    asked = sip.registration(request, "sip:me;lr")
+    asked = registration(request, "sip:me;lr")
     assert (asked.aor, asked.call_id, asked.cseq, asked.expires_s) == ("alice@example.org", "c1", 7, 60)
     assert (asked.accept, asked.user_agent) == ("text/plain,application/sdp", "P/1")
     assert asked.contacts == (NameAddr("", "sip:alice@phone7:5070"),)
@@ -54,7 +55,7 @@ def test_a_register_is_read_whole():
 
 def test_the_own_path_comes_before_those_of_the_request():
     request = sip.read(datagram(Path="<sip:p1;lr>, <sip:p2;lr>"), SOURCE)
-    assert sip.registration(request, "sip:me;lr").path == ("sip:me;lr", "sip:p1;lr", "sip:p2;lr")
+    assert registration(request, "sip:me;lr").path == ("sip:me;lr", "sip:p1;lr", "sip:p2;lr")
 
 
 def test_compact_names_folded_lines_and_spaces_before_the_colon_are_read():
@@ -64,11 +65,11 @@ def test_compact_names_folded_lines_and_spaces_before_the_colon_are_read():
     )
     request = sip.read(data, SOURCE)
     assert request.envelope.call_id == "c1"
-    assert len(sip.registration(request, "sip:me").contacts) == 2
+    assert len(registration(request, "sip:me").contacts) == 2
 
 
 def test_a_register_without_contact_is_a_query():
-    assert sip.registration(sip.read(datagram(Contact=None), SOURCE), "sip:me").is_query
+    assert registration(sip.read(datagram(Contact=None), SOURCE), "sip:me").is_query
 
 
 # Answers.
@@ -209,7 +210,7 @@ def test_another_version_gets_505():
 
 @pytest.mark.parametrize("text", ["soon", "-1", "99999999999", ""])
 def test_an_expires_that_cannot_be_read_counts_as_absent(text: str):
-    assert sip.registration(sip.read(datagram(Expires=text), SOURCE), "sip:me").expires_s is None
+    assert registration(sip.read(datagram(Expires=text), SOURCE), "sip:me").expires_s is None
 
 
 # Field values.

@@ -9,8 +9,8 @@ import socket
 import pytest
 from redis.exceptions import RedisError, ResponseError
 
-from reference_node.config import Server
-from reference_node.store import REASONS, Patience, Replication, Store, read_replication, refusal
+from reference_node.node.config import Server
+from reference_node.node.store import REASONS, Patience, Replication, Store, read_replication, refusal
 
 SERVERS = [Server(host=f"host{n}", ip=f"10.0.0.{n}", port=6379) for n in (1, 2, 3)] + [None]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reference_node import sip
-from reference_node.framing import Framer, Unframed
+from reference_node.node.registering import registration
+from reference_node.sip import message as sip
+from reference_node.sip.framing import Framer, Unframed
 
 DATA = Path(__file__).parents[1] / "data" / "sip_torture.txt"
 SOURCE = ("192.0.2.9", 40_000)
@@ -36,7 +37,7 @@ def verdict(data: bytes) -> str:
         request = sip.read(data, SOURCE)
         sip.required(request)
         if request.method == "REGISTER":
-            sip.registration(request, "sip:me;lr")
+            registration(request, "sip:me;lr")
         return "read"
     except sip.Rejected as rejected:
         return str(rejected.status) if rejected.envelope else "drop"

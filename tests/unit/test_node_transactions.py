@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from reference_node.sip import Response
-from reference_node.transactions import MAX_TRANSACTIONS, TIMER_J_S, Client, InviteServer, Transactions
+from reference_node.sip.message import Response
+from reference_node.sip.transactions import MAX_TRANSACTIONS, TIMER_J_S, Client, InviteServer, Transactions
 
 
 def test_a_request_is_new_once_then_absorbed_then_answered_alike():

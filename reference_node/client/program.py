@@ -44,13 +44,15 @@ from model.effects import (
     RESPONSE,
 )
 from model.errors import HastudyError, UsageError
-from reference_node import peer_certificate, resolver, sip
-from reference_node.client_flows import DatagramPort, Flow, StreamFlow
+from reference_node.client import resolver
+from reference_node.client.flows import DatagramPort, Flow, StreamFlow
+from reference_node.client.user_agent import UserAgent, Wish
 from reference_node.dns_server import DNS_PORT, address_and_port
 from reference_node.driver import US_PER_S, Driver, Hands, monotonic_us
-from reference_node.framing import PING
-from reference_node.sip import Address
-from reference_node.user_agent import UserAgent, Wish
+from reference_node.sip import message as sip
+from reference_node.sip import peer_certificate
+from reference_node.sip.framing import PING
+from reference_node.sip.message import Address
 
 Transport = Literal["udp", "tcp", "tls"]
 
@@ -473,7 +475,3 @@ def _say(event: str, about: str, wall_us: int, detail_us: int, code: int) -> Non
 def _say_json(event: str, about: str, wall_us: int, detail_us: int, code: int) -> None:
     line = {"t_us": wall_us, "event": event, "about": about, "detail_us": detail_us, "code": code}
     print(json.dumps(line), flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -33,19 +33,20 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from model.errors import HastudyError, UsageError
-from reference_node import registering, sip
-from reference_node.config import NodeConfig, read_config
-from reference_node.digest import Digest, may_write
-from reference_node.fields import match_uri
-from reference_node.flexisip_conf import read_flexisip_conf
-from reference_node.framing import Unframed
-from reference_node.proxy import Proxy
-from reference_node.registering import Registering
-from reference_node.registrar_hands import Job, RegistrarHands, Report
-from reference_node.sip import Envelope, Request
-from reference_node.telemetry import Health, Journal, Metrics, open_log
-from reference_node.transactions import Transactions
-from reference_node.transports import DatagramFlow, Flow, Point, Transports, bracketed
+from reference_node.node import registering
+from reference_node.node.config import NodeConfig, read_config
+from reference_node.node.flexisip_conf import read_flexisip_conf
+from reference_node.node.proxy import Proxy
+from reference_node.node.registering import Registering
+from reference_node.node.registrar_hands import Job, RegistrarHands, Report
+from reference_node.node.telemetry import Health, Journal, Metrics, open_log
+from reference_node.sip import message as sip
+from reference_node.sip.digest import Digest, may_write
+from reference_node.sip.fields import match_uri
+from reference_node.sip.framing import Unframed
+from reference_node.sip.message import Envelope, Request
+from reference_node.sip.transactions import Transactions
+from reference_node.sip.transports import DatagramFlow, Flow, Point, Transports, bracketed
 
 DRAIN_POLL_S = 0.05
 """How often a node that shuts down looks whether all is done, s. Kind: assumed."""
@@ -424,7 +425,3 @@ def _is_numeric(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -45,8 +45,8 @@ from model.effects import (
     READONLY_REPLY,
 )
 from model.registrar import MAX_LISTED
-from reference_node.bindings import Command
-from reference_node.config import Server
+from reference_node.node.bindings import Command
+from reference_node.node.config import Server
 
 INFO_COMMAND: Command = (b"INFO", b"replication")
 

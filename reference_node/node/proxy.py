@@ -31,12 +31,13 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from reference_node import bindings, sip
-from reference_node.bindings import CONNECTION_ID, Binding, Command
-from reference_node.fields import address_of_record, find, match_uri, uri_parameters, without_parameters
-from reference_node.sip import COOKIE, Envelope, Request, Response
-from reference_node.transactions import Client, InviteServer
-from reference_node.transports import Flow, Point, Transport, Transports
+from reference_node.node import bindings
+from reference_node.node.bindings import CONNECTION_ID, Binding, Command
+from reference_node.sip import message as sip
+from reference_node.sip.fields import address_of_record, find, match_uri, uri_parameters, without_parameters
+from reference_node.sip.message import COOKIE, Envelope, Request, Response
+from reference_node.sip.transactions import Client, InviteServer
+from reference_node.sip.transports import Flow, Point, Transport, Transports
 
 FORK_S = 90.0
 """A call that nobody has taken after this long ends, s. Source: Flexisip, call-fork-timeout. Kind: vendor default.

@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from random import Random
 from typing import Protocol
 
-from reference_node import bindings, sip
-from reference_node.bindings import Binding, Command, Limits, Registration
-from reference_node.registrar_hands import RegistrarHands
-from reference_node.sip import Envelope, Request
-from reference_node.transports import Flow
+from reference_node.node import bindings
+from reference_node.node.bindings import DEFAULT_LIMITS, Binding, Command, Limits, Refused, Registration
+from reference_node.node.registrar_hands import RegistrarHands
+from reference_node.sip import message as sip
+from reference_node.sip.message import Envelope, Request
+from reference_node.sip.transports import Flow
 
 SUPPORTED = ("path",)
 """SIP extensions that a request may require. Source: RFC 3327."""
@@ -85,7 +86,7 @@ class Registering:
             raise sip.Rejected(420, "extension", envelope, ("Unsupported", ", ".join(sorted(unsupported))))
         if not self.core.serves(request.sender.uri):
             raise sip.Rejected(404, "another domain", envelope)
-        asked = sip.registration(request, self.core.path(flow), self._limits, flow.id)
+        asked = registration(request, self.core.path(flow), self._limits, flow.id)
         identity = (request.sender.parameter("tag") or "", envelope.call_id, envelope.cseq)
         if identity in self._at_work:
             # The same request by another way (RFC 3261 section 8.2.2.2).
@@ -160,3 +161,59 @@ class _Job:
     def _unique_id(self) -> str:
         """Name of the device, empty when it has none of its own."""
         return bindings.unique_id(self._asked.contacts[0], self._asked.limits.unique_id_parameters)
+
+
+def registration(
+    request: Request,
+    own_path: str,
+    limits: Limits = DEFAULT_LIMITS,
+    connection_id: str = "",
+) -> Registration:
+    """What a REGISTER asks for.
+
+    Parameters
+    ----------
+    request : Request
+    own_path : str
+        URI under which this node is reached by its peers; becomes the first hop of the Path.
+    limits : Limits
+        Of lifetimes and contacts.
+    connection_id : str
+        Of the client's connection, empty for UDP.
+
+    Raises
+    ------
+    Rejected
+        400: Contact, Expires or Path cannot be read or contradict each other. 423: too short, where that is refused.
+    """
+    headers, envelope = request.headers, request.envelope
+    expires = headers.get("expires", [""])[0]
+    contacts = request.listed("contact")
+    clears = "*" in contacts
+    if clears and (len(contacts) > 1 or expires != "0"):
+        # RFC 3261 section 10.3, step 6
+        raise sip.Rejected(400, "Contact * needs Expires 0 and no other Contact", envelope)
+    asked = Registration(
+        aor=request.aor,
+        call_id=envelope.call_id,
+        cseq=request.cseq,
+        contacts=() if clears else sip.addresses(contacts, "Contact", envelope),
+        clears=clears,
+        expires_s=_expires_s(expires),
+        path=(own_path, *request.uris("path")),
+        accept=",".join(request.listed("accept")),
+        user_agent=headers.get("user-agent", [""])[0],
+        connection_id=connection_id,
+        limits=limits,
+    )
+    try:
+        asked.check_lifetimes()
+    except Refused as refused:
+        shortest = ("Min-Expires", str(limits.min_expires_s))
+        raise sip.Rejected(refused.status, refused.reason, envelope, shortest) from None
+    return asked
+
+
+def _expires_s(text: str) -> int | None:
+    """Seconds of an Expires header; one that cannot be read counts as absent."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None

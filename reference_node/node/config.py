@@ -22,9 +22,10 @@ import pydantic
 
 from model.errors import UsageError
 from model.scenario import MAX_HOSTS, RegistrarSection
-from reference_node import bindings, digest, proxy, transports
-from reference_node.fields import find, match_uri, uri_parameters
-from reference_node.transports import Point, StreamLimits
+from reference_node.node import bindings, proxy
+from reference_node.sip import digest, transports
+from reference_node.sip.fields import find, match_uri, uri_parameters
+from reference_node.sip.transports import Point, StreamLimits
 
 TRANSPORTS_HINT = "such as sip:host1.example.org:5060;maddr=10.0.0.1, sip:…;transport=tcp or sips:host1.example.org"
 

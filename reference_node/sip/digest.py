@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reference_node.fields import address_of_record, split
+from reference_node.sip.fields import address_of_record, split
 
 Algorithm = Literal["SHA-256", "MD5"]
 
@@ -29,7 +29,9 @@ NONCE_S = 3_600
 MAX_COUNTS = 100_000
 """Most nonces whose counts are kept; when one is forgotten, those not younger need a new challenge. Kind: assumed."""
 
-_HASHES = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
+HASHES = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
+"""Hash of each algorithm, the stronger first, as challenges are. Source: RFC 7616 section 3.3. Kind: specified."""
+
 _STORED = {"md5": ("MD5", 32), "sha256": ("SHA-256", 64)}
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _COUNT = re.compile(r"[0-9a-fA-F]{8}")
@@ -46,7 +48,7 @@ class Secrets:
     def of_password(cls, user: str, realm: str, password: str) -> Secrets:
         """All hashes of a password."""
         text = f"{user}:{realm}:{password}".encode()
-        return cls({name: make(text).hexdigest() for name, make in _HASHES.items()})
+        return cls({name: make(text).hexdigest() for name, make in HASHES.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Digest:
             return Verdict()
         if not self._is_mine(nonce) or _COUNT.fullmatch(count) is None:
             return Verdict()
-        made = _HASHES[algorithm]
+        made = HASHES[algorithm]
         second = made(f"{method}:{given.get('uri', '')}".encode()).hexdigest()
         expected = made(f"{first}:{nonce}:{count}:{given.get('cnonce', '')}:auth:{second}".encode()).hexdigest()
         if not hmac.compare_digest(expected.encode(), given.get("response", "").lower().encode()):

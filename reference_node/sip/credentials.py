@@ -6,13 +6,10 @@ Authentication-Info.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
-from reference_node.fields import find, read_parameters, split
-
-ALGORITHMS = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-"""Hash of each algorithm. Source: RFC 7616 section 3.3. Kind: specified."""
+from reference_node.sip.digest import HASHES
+from reference_node.sip.fields import find, read_parameters, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Challenge:
         values = {name: (find(given, name) or "").strip('"') for name in ("realm", "nonce", "opaque", "qop")}
         algorithm = (find(given, "algorithm") or "MD5").strip('"').upper()
         offered = [each.strip() for each in values["qop"].split(",") if each]
-        if scheme.lower() != "digest" or algorithm not in ALGORITHMS or (offered and "auth" not in offered):
+        if scheme.lower() != "digest" or algorithm not in HASHES or (offered and "auth" not in offered):
             return None
         return cls(values["realm"], values["nonce"], values["opaque"], algorithm, bool(offered))
 
@@ -51,7 +48,7 @@ class Challenge:
         """Value of Authorization (or Proxy-Authorization); each challenge is answered once."""
 
         def digest(*parts: str) -> str:
-            return ALGORITHMS[self.algorithm](":".join(parts).encode()).hexdigest()
+            return HASHES[self.algorithm](":".join(parts).encode()).hexdigest()
 
         secret, request = digest(user, self.realm, password), digest(method, uri)
         extra = ("00000001", client_nonce, "auth") if self.wants_qop else ()

@@ -23,8 +23,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 
-from reference_node.bindings import DEFAULT_LIMITS, Limits, Refused, Registration
-from reference_node.fields import (
+from reference_node.sip.fields import (
     NameAddr,
     address_of_record,
     find,
@@ -210,7 +209,7 @@ class Request:
 
     def uris(self, name: str) -> list[str]:
         """URIs of a header such as Route."""
-        return [value.uri for value in _addresses(self.listed(name), name.title(), self.envelope)]
+        return [value.uri for value in addresses(self.listed(name), name.title(), self.envelope)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,56 +338,6 @@ def read_response(data: bytes) -> Response | None:
 def required(request: Request, name: str = "require") -> set[str]:
     """SIP extensions that a request requires."""
     return {option.lower() for option in request.listed(name)}
-
-
-def registration(
-    request: Request,
-    own_path: str,
-    limits: Limits = DEFAULT_LIMITS,
-    connection_id: str = "",
-) -> Registration:
-    """What a REGISTER asks for.
-
-    Parameters
-    ----------
-    request : Request
-    own_path : str
-        URI under which this node is reached by its peers; becomes the first hop of the Path.
-    limits : Limits
-        Of lifetimes and contacts.
-    connection_id : str
-        Of the client's connection, empty for UDP.
-
-    Raises
-    ------
-    Rejected
-        400: Contact, Expires or Path cannot be read or contradict each other. 423: too short, where that is refused.
-    """
-    headers, envelope = request.headers, request.envelope
-    expires = headers.get("expires", [""])[0]
-    contacts = request.listed("contact")
-    clears = "*" in contacts
-    if clears and (len(contacts) > 1 or expires != "0"):
-        # RFC 3261 section 10.3, step 6
-        raise Rejected(400, "Contact * needs Expires 0 and no other Contact", envelope)
-    asked = Registration(
-        aor=request.aor,
-        call_id=envelope.call_id,
-        cseq=request.cseq,
-        contacts=() if clears else _addresses(contacts, "Contact", envelope),
-        clears=clears,
-        expires_s=_expires_s(expires),
-        path=(own_path, *request.uris("path")),
-        accept=",".join(request.listed("accept")),
-        user_agent=headers.get("user-agent", [""])[0],
-        connection_id=connection_id,
-        limits=limits,
-    )
-    try:
-        asked.check_lifetimes()
-    except Refused as refused:
-        raise Rejected(refused.status, refused.reason, envelope, ("Min-Expires", str(limits.min_expires_s))) from None
-    return asked
 
 
 def answer(envelope: Envelope, status: int, reason: str = "", *extra: tuple[str, str]) -> bytes:
@@ -561,8 +510,8 @@ def _sound(envelope: Envelope, uri: str, headers: Headers, fields: Fields, body:
         raise Rejected(400 if known else 416, "Request-URI", envelope)
     if target["headers"] is not None:  # RFC 3261 section 19.1.1: not allowed there
         raise Rejected(400, "Request-URI with headers", envelope)
-    (sender,) = _addresses([envelope.sender], "From", envelope)
-    (receiver,) = _addresses([envelope.receiver], "To", envelope)
+    (sender,) = addresses([envelope.sender], "From", envelope)
+    (receiver,) = addresses([envelope.receiver], "To", envelope)
     return Request(envelope, uri, sender, receiver, int(match["number"]), headers, fields, body)
 
 
@@ -576,16 +525,11 @@ def _listed(headers: Headers, name: str, envelope: Envelope) -> list[str]:
         raise Rejected(400, name.title(), envelope) from None
 
 
-def _addresses(values: list[str], name: str, envelope: Envelope) -> tuple[NameAddr, ...]:
+def addresses(values: list[str], name: str, envelope: Envelope) -> tuple[NameAddr, ...]:
     try:
         return tuple([NameAddr.read(value) for value in values])
     except ValueError:
         raise Rejected(400, name, envelope) from None
-
-
-def _expires_s(text: str) -> int | None:
-    """Seconds of an Expires header; one that cannot be read counts as absent."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
 
 
 def _tagged(receiver: str) -> str:

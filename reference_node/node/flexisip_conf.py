@@ -22,7 +22,7 @@ from typing import Any
 import pydantic
 
 from model.errors import UsageError
-from reference_node.config import NodeConfig, first_fault
+from reference_node.node.config import NodeConfig, first_fault
 
 REGISTRAR, AUTHENTICATION, ROUTER = "module::Registrar", "module::Authentication", "module::Router"
 

@@ -55,11 +55,11 @@ from model.effects import (
 from model.policies import configure
 from model.registrar import REDIS_LINK, SENTINEL_LINK, SUBSCRIPTION_LINK
 from model.scenario import RegistrarSection
-from reference_node import bindings
-from reference_node.bindings import Binding, Command
-from reference_node.config import Server
 from reference_node.driver import Driver, Hands
-from reference_node.store import INFO_COMMAND, Patience, Store, read_replication, refusal
+from reference_node.node import bindings
+from reference_node.node.bindings import Binding, Command
+from reference_node.node.config import Server
+from reference_node.node.store import INFO_COMMAND, Patience, Store, read_replication, refusal
 
 EXPIRED_CHANNEL, SWITCH_CHANNEL = "__keyevent@0__:expired", "+switch-master"
 """Channels that are subscribed to: of Redis, of a sentinel. Kind: specified."""

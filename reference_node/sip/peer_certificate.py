@@ -21,7 +21,7 @@ from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store
 
 from model.errors import UsageError
 from model.sip_client import IS_VALID, NAMES_BY_WILDCARD, NAMES_DOMAIN, NAMES_HOST
-from reference_node.fields import URI
+from reference_node.sip.fields import URI
 
 
 def client_context() -> ssl.SSLContext:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from reference_node.sip import MAX_BYTES, MAX_HEAD_BYTES
+from reference_node.sip.message import MAX_BYTES, MAX_HEAD_BYTES
 
 PING = b"\r\n\r\n"
 """The keep-alive of a client. Source: RFC 5626 section 4.4.1. Kind: specified."""

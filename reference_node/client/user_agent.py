@@ -13,10 +13,10 @@ import random
 import uuid
 from dataclasses import dataclass
 
-from reference_node import sip
-from reference_node.credentials import Challenge
-from reference_node.fields import NameAddr, same_uri, split
-from reference_node.sip import Address
+from reference_node.sip import message as sip
+from reference_node.sip.credentials import Challenge
+from reference_node.sip.fields import NameAddr, same_uri, split
+from reference_node.sip.message import Address
 
 ALLOW = "OPTIONS, MESSAGE"
 """What a client answers 200."""

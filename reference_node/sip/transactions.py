@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from reference_node.sip import Key, Response
+from reference_node.sip.message import Key, Response
 
 T1_S = 0.5
 """Estimate of a round trip, s. Source: RFC 3261 section 17.1.1.1. Kind: specified."""

@@ -14,15 +14,15 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from cryptography import x509
 
-from reference_node import peer_certificate
-from reference_node.framing import Framer, Unframed
-from reference_node.sip import Address
+from reference_node.sip import peer_certificate
+from reference_node.sip.framing import Framer, Unframed
+from reference_node.sip.message import Address
+from reference_node.sip.transports import LARGEST_DATAGRAM, local_address
 
 IP_RECVERR = 11
 """Option of ip(7) that the socket module does not name. Kind: specified (linux/in.h)."""
@@ -35,8 +35,6 @@ ERROR_FROM_ICMP = 2
 
 HANDSHAKE_S = 3_600.0
 """Longest TLS handshake, s: in effect none, the machine's limits come first. Kind: assumed."""
-
-LARGEST_DATAGRAM = 65_535
 
 
 class Owner(Protocol):
@@ -259,11 +257,3 @@ class StreamFlow(asyncio.Protocol):
     def _describe(self, connection: ssl.SSLObject) -> int:
         chain = peer_certificate.chain_of(connection)
         return peer_certificate.describe(chain, self._authorities or (), self._domain, self._host, datetime.now(UTC))
-
-
-def local_address(peer: Address) -> str:
-    """The address of this host from which another is reached; nothing is sent for it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        with suppress(OSError):  # unreachable: no address is as good as any
-            probe.connect(peer)
-        return probe.getsockname()[0]

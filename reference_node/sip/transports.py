@@ -28,8 +28,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from model.errors import EnvironmentLacks
-from reference_node.framing import PING, PONG, Framer, Unframed
-from reference_node.sip import Address
+from reference_node.sip.framing import PING, PONG, Framer, Unframed
+from reference_node.sip.message import Address
 
 Transport = Literal["udp", "tcp", "tls"]
 
@@ -60,7 +60,8 @@ MAX_DATAGRAMS_AT_ONCE = 16
 """Datagrams read before other sockets get their turn: Redis must answer in between, or a burst would fill all places
 of the machine. Kind: assumed."""
 
-_LARGEST_DATAGRAM = 65_535
+LARGEST_DATAGRAM = 65_535
+"""Bytes of a datagram of which nothing is cut off. Source: RFC 768. Kind: specified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +381,7 @@ class _Datagrams:
     def _drain(self) -> None:
         for _ in range(MAX_DATAGRAMS_AT_ONCE):
             try:
-                data, address = self._socket.recvfrom(_LARGEST_DATAGRAM)
+                data, address = self._socket.recvfrom(LARGEST_DATAGRAM)
             except BlockingIOError:
                 return
             except OSError:  # an ICMP error for something sent earlier
@@ -488,3 +489,11 @@ def bracketed(host: str) -> str:
 
 def _with_port(point: Point, port: int) -> Point:
     return replace(point, port=port)
+
+
+def local_address(peer: Address) -> str:
+    """The address of this host from which another is reached; nothing is sent for it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with contextlib.suppress(OSError):  # unreachable: no address is as good as any
+            probe.connect(peer)
+        return probe.getsockname()[0]

@@ -34,7 +34,7 @@ from random import Random
 from typing import Literal
 from urllib.parse import quote
 
-from reference_node.fields import (
+from reference_node.sip.fields import (
     NameAddr,
     Parameters,
     find,

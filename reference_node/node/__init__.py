@@ -1,0 +1,1 @@
+"""The registrar node and proxy: ``python -m reference_node.node`` (`reference_node.node.service`)."""
