@@ -1,12 +1,10 @@
-"""The batch engine's loop: an event queue and nothing else. Compiled, never interpreted.
-
-The queue is a binary heap over (time, order); heap entries carry the place of their event on the agenda.
-"""
+"""The batch engine's loop: an event queue (`sim.heap`) and nothing else. Compiled, never interpreted."""
 
 from __future__ import annotations
 
 from sim.dispatch import happen
 from sim.harvest import harvest
+from sim.heap import pop, push
 from sim.state import MAX_EVENTS
 from sim.steady import prepare
 
@@ -37,7 +35,7 @@ def run_once(world, settings, heap, seed, run):
         if heap[0].t_us > world.end_us:
             break
         place = heap[0].place
-        n = _pop(heap, n)
+        n = pop(heap, n)
         happen(world, place)
         n = _push_fresh(world, heap, n)
     harvest(world)
@@ -57,46 +55,10 @@ def _push_fresh(world, heap, n):
     for index in range(world.n_fresh):
         place = world.fresh[index]
         event = world.event[place]
-        _push(heap, n, event.t_us, event.order, place)
+        push(heap, n, event.t_us, event.order, place)
         n += 1
     world.n_fresh = 0
     return n
-
-
-def _push(heap, n, t_us, order, place):
-    while n > 0:
-        up = (n - 1) >> 1
-        if t_us > heap[up].t_us or (t_us == heap[up].t_us and order > heap[up].order):
-            break
-        heap[n] = heap[up]
-        n = up
-    heap[n].t_us = t_us
-    heap[n].order = order
-    heap[n].place = place
-
-
-def _pop(heap, n):
-    """Take the first entry off; returns the new length."""
-    n -= 1
-    t_us = heap[n].t_us
-    order = heap[n].order
-    at = 0
-    while True:
-        down = 2 * at + 1
-        if down >= n:
-            break
-        if down + 1 < n and _is_before(heap[down + 1], heap[down].t_us, heap[down].order):
-            down += 1
-        if not _is_before(heap[down], t_us, order):
-            break
-        heap[at] = heap[down]
-        at = down
-    heap[at] = heap[n]
-    return n
-
-
-def _is_before(entry, t_us, order):
-    return entry.t_us < t_us or (entry.t_us == t_us and entry.order < order)
 
 
 HEAP_LENGTH = MAX_EVENTS + 1
