@@ -5,8 +5,9 @@
     python benchmarks/node_load.py --capacity --json    # raise the rate until it does not keep up
 
 One node and one Redis server run as processes on loopback; SIPp (https://sipp.sourceforge.net, on the path as ``sipp``)
-makes the load. The number to lean on is the CPU time a request, user and system, of the node alone: it is nearly the
-same on an idle and on a busy machine, while latency is not. Its inverse is the most that one core could serve.
+makes the load. The number to lean on is the CPU time a request, user and system, of the node alone, at the highest rate
+that it keeps up with: other work on the machine moves it by some ten percent, and latency by a factor. At lower rates a
+request costs more, because each turn of the event loop serves fewer of them.
 
 Exit codes: 0; 1 when an answer was lost or wrong; 4 when this machine has no sipp or no redis-server.
 """
@@ -237,7 +238,7 @@ def _line(load: Load) -> str:
     return (
         f"{load.rate:6d} {load.kind}/s over {load.transport}: {load.answered} of {load.sent} answered, "
         f"{load.repeated} repeated; p50 {load.p50_ms:.1f} ms, p99 {load.p99_ms:.1f} ms, max {load.max_ms:.0f} ms; "
-        f"CPU {load.node_us:.0f} µs each (Redis {load.redis_us:.0f} µs): at most {1e6 / load.node_us:.0f}/s on one core"
+        f"CPU {load.node_us:.0f} µs each (Redis {load.redis_us:.0f} µs)"
     )
 
 

@@ -97,7 +97,7 @@ class Switch:
         self._side = [0] * ports
         self._plugged = [True] * ports
         self._port_of: dict[bytes, int] = {}
-        self._queue: list[tuple[int, int, int, int, bytes]] = []
+        self._queue: list[tuple[int, int, int, bytes]] = []
         self._taken = 0
         self.late_us = 0
         """Most that a frame left later than it was due."""
@@ -124,11 +124,14 @@ class Switch:
                 self._post(source, to, frame, arrived_us)
 
     def due(self, now_us: int) -> Iterator[tuple[int, bytes]]:
-        """Yield the receiver's port and the frame of all that are due by `now_us`."""
+        """Yield the receiver's port and the frame of all that are due by `now_us`.
+
+        What was under way when its sender fell off the network still arrives, as it does on a long line.
+        """
         while self._queue and self._queue[0][0] <= now_us:
-            due_us, _, source, to, frame = heapq.heappop(self._queue)
+            due_us, _, to, frame = heapq.heappop(self._queue)
             self.late_us = max(self.late_us, now_us - due_us)
-            if self._connected(source, to):
+            if self._plugged[to]:
                 yield to, frame
 
     @property
@@ -146,7 +149,7 @@ class Switch:
         delay_us = way.delay_us + (self._rng.randint(0, way.jitter_us) if way.jitter_us else 0)
         way.last_us = max(way.last_us, arrived_us + max(0, delay_us - OWN_US))
         self._taken += 1  # keeps the order of frames that are due at the same time
-        heapq.heappush(self._queue, (way.last_us, self._taken, source, to, frame))
+        heapq.heappush(self._queue, (way.last_us, self._taken, to, frame))
 
 
 def serve(switch: Switch, ports: Sequence[socket.socket], orders: int, answers: int) -> None:

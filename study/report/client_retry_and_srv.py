@@ -513,8 +513,13 @@ def text(tables: Mapping[str, Table]) -> list[str]:
         "## Which node they choose", _CHOICES, "![shares, dead records, DNS](choices.png)",
         markdown(tables["choices"]), "### Dead records", _DEAD, markdown(tables["dead_records"]),
         "### Name server and TTL", _NAMES, markdown(tables["names"]),
-        "## Storms", _STORMS, "![populations](storms.png)", markdown(tables["storms"]), _LIMITS,
+        "## Storms", _storms_legend(), "![populations](storms.png)", markdown(tables["storms"]), _LIMITS,
     ]  # fmt: skip
+
+
+def _storms_legend() -> str:
+    nodes = Capacity()
+    return _STORMS.format(service_ms=nodes.service_us / 1000, handshake_ms=nodes.handshake_us / 1000)
 
 
 def _law_words(rows: Table) -> list[str]:
@@ -595,7 +600,7 @@ kept this long."""
 
 _STORMS = """A third of all phones is on the host that is killed. *asked*: REGISTERs that reach nodes, *lost*: those
 that found a full queue, *wait*: for a node's processor, *half back*: at most half of the peak is out. A node serves
-a REGISTER in 1 ms and a TLS handshake in 0.4 ms. What spreads a storm is chance in the client: the random half of
+a REGISTER in {service_ms:g} ms and a TLS handshake in {handshake_ms:g} ms. What spreads a storm is chance in the client: the random half of
 RFC 5626's pauses, pjsua's 0 to 10 s; a fixed Retry-After sends all that were refused together back together."""
 
 _LIMITS = """## Limits

@@ -121,11 +121,12 @@ def test_only_ports_of_a_side_with_their_cables_in_reach_each_other(order, reach
     assert got == reached
 
 
-def test_what_is_on_its_way_when_the_cable_is_pulled_never_arrives():
+@pytest.mark.parametrize(("pulled", "got"), [(0, [1]), (1, [])], ids=["the sender's", "the receiver's"])
+def test_what_is_on_its_way_when_a_cable_is_pulled_arrives_where_there_is_one(pulled, got):
     switch = known_switch(ways=ways(delay_us=OWN_US + 1000))
     switch.take(0, frame(0, 1), 0)
-    switch.obey({"plugs": [[1, False]]})
-    assert receivers(switch) == []
+    switch.obey({"plugs": [[pulled, False]]})
+    assert receivers(switch) == got
 
 
 def test_lateness_is_the_worst_until_it_is_forgotten():
