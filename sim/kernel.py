@@ -32,14 +32,14 @@ def batch(world, settings, heap, seed, first, count, rows, row_counts):
 def run_once(world, settings, heap, seed, run):
     """Simulate one run."""
     prepare(world, settings, seed, run)
-    n = _push_fresh(world, heap, 0)
-    while n > 0 and world.overflow == 0:
-        if heap[0].t_us > world.end_us:
-            break
+    start_us = world.now_us
+    last = (world.end_us - start_us + 1) << ORDER_BITS
+    n = _push_fresh(world, heap, 0, start_us)
+    while n > 0 and world.overflow == 0 and heap[0].key < last:
         place = heap[0].place
         n = _pop(heap, n)
         happen(world, place)
-        n = _push_fresh(world, heap, n)
+        n = _push_fresh(world, heap, n, start_us)
     harvest(world)
 
 
@@ -53,51 +53,63 @@ def _copy_row(report, row, origin_us):
     row.code = report.code
 
 
-def _push_fresh(world, heap, n):
+def _push_fresh(world, heap, n, start_us):
     for index in range(world.n_fresh):
         place = world.fresh[index]
         event = world.event[place]
-        _push(heap, n, event.t_us, event.order, place)
+        _push(heap, n, ((event.t_us - start_us) << ORDER_BITS) + event.order, place)
         n += 1
     world.n_fresh = 0
     return n
 
 
-def _push(heap, n, t_us, order, place):
+def _push(heap, n, key, place):
     while n > 0:
         up = (n - 1) >> 1
-        if t_us > heap[up].t_us or (t_us == heap[up].t_us and order > heap[up].order):
+        if key > heap[up].key:
             break
-        heap[n] = heap[up]
+        heap[n].key = heap[up].key
+        heap[n].place = heap[up].place
         n = up
-    heap[n].t_us = t_us
-    heap[n].order = order
+    heap[n].key = key
     heap[n].place = place
 
 
 def _pop(heap, n):
-    """Take the first entry off; returns the new length."""
+    """Take the first entry off; returns the new length.
+
+    The hole sinks to the bottom along the smaller children, then the last entry rises into it: one comparison a level,
+    because what comes from the end of the heap belongs near it.
+    """
     n -= 1
-    t_us = heap[n].t_us
-    order = heap[n].order
+    key = heap[n].key
+    place = heap[n].place
     at = 0
-    while True:
-        down = 2 * at + 1
-        if down >= n:
-            break
-        if down + 1 < n and _is_before(heap[down + 1], heap[down].t_us, heap[down].order):
-            down += 1
-        if not _is_before(heap[down], t_us, order):
-            break
-        heap[at] = heap[down]
+    down = 1
+    while down + 1 < n:
+        down += 1 if heap[down + 1].key < heap[down].key else 0
+        heap[at].key = heap[down].key
+        heap[at].place = heap[down].place
         at = down
-    heap[at] = heap[n]
+        down = 2 * at + 1
+    if down < n:
+        heap[at].key = heap[down].key
+        heap[at].place = heap[down].place
+        at = down
+    while at > 0:
+        up = (at - 1) >> 1
+        if key > heap[up].key:
+            break
+        heap[at].key = heap[up].key
+        heap[at].place = heap[up].place
+        at = up
+    heap[at].key = key
+    heap[at].place = place
     return n
 
 
-def _is_before(entry, t_us, order):
-    return entry.t_us < t_us or (entry.t_us == t_us and entry.order < order)
-
+ORDER_BITS = 24
+"""Bits of an entry's key that hold the order of events of one instant; the time stands above them."""
 
 HEAP_LENGTH = MAX_EVENTS + 1
 """Entries that the heap needs: every place of the agenda can be on it."""
