@@ -14,14 +14,18 @@ The parts of a client's outage
 The longest window of a client is walked through from its start; its time belongs, one after the other, to
 
 ===========  ==========================================================================================================
-unaware      from the start until the client starts the attempt (REGISTER) that then fails, or notices that its flow is
-             lost; or, if it never fails, until it is registered anew
+unaware      while the client takes itself for registered: until it starts the attempt (REGISTER) that then fails, or
+             notices that a flow is lost; or, if it never fails, until it is registered anew
 give_up      from there until that first attempt has failed: status, no final answer in time, no connection
 elsewhere    after a failure without a word of a node (no answer, no connection, certificate, no answer of the DNS), and
              after the loss of a flow: further attempts, limits of connects, look-ups, pauses
 refused      after a failure by the answer of a node: it lives but cannot store; the client waits, or tries again
 done         after a 200: the registration is on its way to the nodes, or hidden from them
 ===========  ==========================================================================================================
+
+The window begins with the first call that fails, and calls are half a second apart: a client that was told of a lost
+flow may have been refused elsewhere before. So what a window begins with is what the client has met last: `unaware`
+after a 200, else the part that its last failure began.
 
 From the first failure on each event decides what the time after it is: *failed* with a status of a node begins
 `refused`, every other failure and a lost flow `elsewhere`, *registered* `done`; attempts and answers of the DNS
@@ -97,7 +101,7 @@ def client_parts(window: Window, steps: Sequence[Event]) -> dict[str, int]:
         µs of each part, none negative; their sum is the window's length.
     """
     parts = dict.fromkeys(CLIENT_PARTS, 0)
-    at_us, part = window.start_us, "unaware"
+    at_us, part = window.start_us, _part_at(window.start_us, steps)
     for t_us, following in _turns(window, steps):
         if following == "give_up" and part not in ("unaware", "done"):
             continue
@@ -105,6 +109,16 @@ def client_parts(window: Window, steps: Sequence[Event]) -> dict[str, int]:
         at_us, part = t_us, following
     parts[part] += window.end_us - at_us
     return parts
+
+
+def _part_at(start_us: int, steps: Sequence[Event]) -> str:
+    """What a window of a client begins with, by what the client has met before."""
+    part = "unaware"
+    for step in steps:
+        if step.t_us >= start_us:
+            break
+        part = "unaware" if step.event == "registered" else _part_after(step) or part
+    return part
 
 
 def _turns(window: Window, steps: Sequence[Event]) -> Iterable[tuple[int, str]]:

@@ -16,15 +16,13 @@ import numpy as np
 from model.compiled import compile_function, is_cached, one_to_numpy
 from model.scenario import Scenario
 from model.trace import Trace
-from sim import kernel
+from sim import heap, kernel
 from sim.settings import settings_of, trace_of
 from sim.state import MAX_REPORTS, REPORT_ROW, WORLD
 from sim.steady import SETTINGS
 
 CHUNK = 50
 """Runs of one call into compiled code: an interrupt waits at most for so many. Kind: assumed."""
-
-_HEAP = np.dtype([("key", "i8"), ("place", "i8")], align=True)
 
 
 def iter_batch(
@@ -58,7 +56,7 @@ class _Engine:
         self._scenario = scenario
         self._settings = one_to_numpy(SETTINGS, settings_of(scenario, phases))
         self._world = np.zeros((), WORLD.dtype)
-        self._heap = np.zeros(kernel.HEAP_LENGTH, _HEAP)
+        self._heap = np.zeros(kernel.HEAP_LENGTH, heap.ENTRY.dtype)
         self._rows = np.zeros(CHUNK * MAX_REPORTS, REPORT_ROW.dtype)
 
     def traces(self, seed: int, first: int, count: int) -> Iterator[Trace]:

@@ -8,7 +8,8 @@ instants. A server that follows a history has placed its versions up to some poi
 A registration is what the reference node and Flexisip write: `updatedAt` (whole seconds of the node's clock, taken when
 it sends the transaction), the lifetime granted, EXPIREAT at the sum of both, the node, and the flow that the REGISTER
 came by. An instant that has passed by the primary's clock deletes the binding in the same transaction: the client is
-told 200 all the same.
+told 200 all the same. There is one for each client, as for a device with a unique id there (`+sip.instance`; `reg-id`
+is passed over): that of another of its flows takes the place of the one before.
 
 Left out: several devices of one address of record (docs/clocks.md says what they do to each other); that a restart from
 a snapshot gives a replica back its own instant (here: the primary's).
@@ -16,7 +17,7 @@ a snapshot gives a replica back its own instant (here: the primary's).
 
 from __future__ import annotations
 
-from model import redis_server
+from model import redis_server, sip_client
 from model.effects import CONTINUE, FULL_RESYNC, MAX_HOSTS, REGISTERED, REPLICATE
 from model.registrar import MAX_REQUESTS
 from sim import clocks, flows
@@ -48,22 +49,32 @@ def key_of(client):
 # --- registrations ---------------------------------------------------------------------------------------------------
 
 
-def settle(world, client, node, age_us):
-    """At the start of a run: number `client` registered through `node` so long ago, and all servers know it."""
+def settle(world, client):
+    """At the start of a run: a settled client has registered over each of its flows, and all servers know the last."""
+    ua = world.ua[client]
+    for flow in range(ua.flows):
+        if ua.flow[flow].is_registered == 1:
+            # Callers have to know until when: as if it had asked for the rest of its lifetime now.
+            left_us = ua.expires_s * 1_000_000 - (world.now_us - ua.flow[flow].registered_us)
+            note(world, world.now_us, client, UA, REGISTERED, ua.flow[flow].host, left_us, flow)
+    newest = sip_client.newest_flow(ua)
+    _settle(world, client, newest, world.now_us - ua.flow[newest].registered_us)
+
+
+def _settle(world, client, flow, age_us):
+    """A client registered over a flow so long ago, and all servers know it."""
     key = key_of(client)
     primary = world.first_primary
+    node = world.ua[client].flow[flow].host - 1
     life_s = world.ua[client].expires_s
     set_us = clocks.wall_us(world, primary) - age_us
     updated_s = (clocks.wall_us(world, node) - age_us) // 1_000_000
-    number = actor(UA, client) * LINKS
-    flow = flows.source_of(number, world.connection[number].generation)
+    number = actor(UA, client) * LINKS + flow
     until_ms = _until_ms(world, updated_s, set_us, life_s)
     if redis_server.is_visible(world.redis[primary], until_ms, clocks.wall_us(world, primary)) == 0:
         until_ms = 0
     put(world, primary, key, until_ms)
-    _describe(world, updated_s, life_s, node, flow)
-    # Callers have to know until when: as if it had asked for the rest of its lifetime now.
-    note(world, world.now_us, client, UA, REGISTERED, node + 1, life_s * 1_000_000 - age_us, 0)
+    _describe(world, updated_s, life_s, node, flows.source_of(number, world.connection[number].generation))
     world.binding[world.n_bindings - 1].set_us = set_us
     for host in range(world.hosts):
         if world.process[actor(REDIS, host)].exists == 1 and until_ms != 0:

@@ -1,12 +1,10 @@
-"""The batch engine's loop: an event queue and nothing else. Compiled, never interpreted.
-
-The queue is a binary heap over (time, order); heap entries carry the place of their event on the agenda.
-"""
+"""The batch engine's loop: an event queue (`sim.heap`) and nothing else. Compiled, never interpreted."""
 
 from __future__ import annotations
 
 from sim.dispatch import happen
 from sim.harvest import harvest
+from sim.heap import pop, push
 from sim.state import MAX_EVENTS
 from sim.steady import prepare
 
@@ -32,14 +30,14 @@ def batch(world, settings, heap, seed, first, count, rows, row_counts):
 def run_once(world, settings, heap, seed, run):
     """Simulate one run."""
     prepare(world, settings, seed, run)
-    start_us = world.now_us
-    last = (world.end_us - start_us + 1) << ORDER_BITS
-    n = _push_fresh(world, heap, 0, start_us)
-    while n > 0 and world.overflow == 0 and heap[0].key < last:
+    n = _push_fresh(world, heap, 0)
+    while n > 0 and world.overflow == 0:
+        if heap[0].t_us > world.end_us:
+            break
         place = heap[0].place
-        n = _pop(heap, n)
+        n = pop(heap, n)
         happen(world, place)
-        n = _push_fresh(world, heap, n, start_us)
+        n = _push_fresh(world, heap, n)
     harvest(world)
 
 
@@ -53,63 +51,15 @@ def _copy_row(report, row, origin_us):
     row.code = report.code
 
 
-def _push_fresh(world, heap, n, start_us):
+def _push_fresh(world, heap, n):
     for index in range(world.n_fresh):
         place = world.fresh[index]
         event = world.event[place]
-        _push(heap, n, ((event.t_us - start_us) << ORDER_BITS) + event.order, place)
+        push(heap, n, event.t_us, event.order, place)
         n += 1
     world.n_fresh = 0
     return n
 
-
-def _push(heap, n, key, place):
-    while n > 0:
-        up = (n - 1) >> 1
-        if key > heap[up].key:
-            break
-        heap[n].key = heap[up].key
-        heap[n].place = heap[up].place
-        n = up
-    heap[n].key = key
-    heap[n].place = place
-
-
-def _pop(heap, n):
-    """Take the first entry off; returns the new length.
-
-    The hole sinks to the bottom along the smaller children, then the last entry rises into it: one comparison a level,
-    because what comes from the end of the heap belongs near it.
-    """
-    n -= 1
-    key = heap[n].key
-    place = heap[n].place
-    at = 0
-    down = 1
-    while down + 1 < n:
-        down += 1 if heap[down + 1].key < heap[down].key else 0
-        heap[at].key = heap[down].key
-        heap[at].place = heap[down].place
-        at = down
-        down = 2 * at + 1
-    if down < n:
-        heap[at].key = heap[down].key
-        heap[at].place = heap[down].place
-        at = down
-    while at > 0:
-        up = (at - 1) >> 1
-        if key > heap[up].key:
-            break
-        heap[at].key = heap[up].key
-        heap[at].place = heap[up].place
-        at = up
-    heap[at].key = key
-    heap[at].place = place
-    return n
-
-
-ORDER_BITS = 24
-"""Bits of an entry's key that hold the order of events of one instant; the time stands above them."""
 
 HEAP_LENGTH = MAX_EVENTS + 1
 """Entries that the heap needs: every place of the agenda can be on it."""

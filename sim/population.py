@@ -28,6 +28,7 @@ from model.scenario import Client, Scenario
 from model.trace import Trace
 from sim import network, timeline
 from sim import population_kernel as kernel
+from sim.heap import ENTRY
 from sim.settings import CERTIFICATES, TRANSPORTS
 from sim.steady import START_US
 
@@ -54,7 +55,9 @@ class Capacity:
     Attributes
     ----------
     service_us : int
-        Processor time of a REGISTER, µs; 0 = no limit.
+        Processor time of a REGISTER, µs; 0 = no limit. Kind: measured (``python benchmarks/node_load.py --capacity
+        --seconds 20``, at 1220/s, the highest rate that our node kept up with, on a virtual core of an AMD EPYC: 667
+        to 703 µs). It goes with the speed of one core, and is another for another registrar.
     handshake_us : int
         Processor time of a TLS handshake, µs.
     queue_limit : int
@@ -63,7 +66,7 @@ class Capacity:
         Between a client and a node, µs.
     """
 
-    service_us: int = 1_000
+    service_us: int = 700
     handshake_us: int = 400
     queue_limit: int = 256
     round_trip_us: int = 20_000
@@ -167,7 +170,7 @@ def simulate_population(
     members = _members(mix, size)
     events = np.zeros(EVENTS_PER_MEMBER * size + len(stretches) + SPARE_EVENTS, kernel.EVENT.dtype)
     slots = np.zeros(seconds * US_PER_S // kernel.SLOT_US, np.int64)
-    heap = np.zeros(len(events), np.int64)
+    heap = np.zeros(len(events), ENTRY.dtype)
     counts = np.zeros((kernel.ROWS_BEFORE_KINDS + len(mix), seconds), np.int64)
     _compiled()(population[0], members, stretches, events, slots, heap, counts, seed)
     assert population[0]["overflow"] == 0, f"EVENTS_PER_MEMBER is too small: seed {seed}"
@@ -181,7 +184,7 @@ def _compiled() -> Any:
 
 def _stretches(scenario: Scenario, trace: Trace, length_us: int) -> np.ndarray:
     nodes = [host.name for host in scenario.host if host.registrar]
-    lines = timeline.read(trace, scenario.host_names, nodes)
+    lines = timeline.read(trace, scenario.host_names, nodes, scenario.probe.register_period_ms * 1_000)
     first = {stretch.node: stretch for stretch in reversed(lines)}
     rows, next_us = [], {}
     for stretch in reversed(lines):

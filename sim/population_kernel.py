@@ -7,9 +7,9 @@ and give-ups. Nodes behave as `sim.timeline` says.
 The agenda is a calendar: one list of events for each `SLOT_US`, and a small heap for the slot that is now, because a
 million timers in one heap would spend their time in cache misses.
 
-A member is *in service* while a binding of it is alive: its node can be reached, the flow it came by lives (TCP, TLS: a
-node that dies takes them along), and it has not expired. Whether calls also find the binding is a matter of Redis:
-nodes that hang are counted apart.
+A member is *in service* while its binding is alive: its node can be reached, the flow it came by lives (TCP, TLS: a
+node that dies takes them along), and it has not expired. There is one for each member, whatever its flows: the last one
+(see `sim.bindings`). Whether calls also find it is a matter of Redis: nodes that hang are counted apart.
 
 Left out: what members do to each other's flows; lost datagrams; the handshake of TCP beyond one round trip; TLS 1.2;
 retransmission of TCP segments to a host that comes back (they arrive at its return).
@@ -17,7 +17,7 @@ retransmission of TCP segments to a host that comes back (they arrive at its ret
 
 from __future__ import annotations
 
-from model import draws, sip_client, srv
+from model import draws, sip_client
 from model.effects import (
     CANCEL_TIMER,
     CLOSE,
@@ -39,6 +39,7 @@ from model.effects import (
     clear,
 )
 from model.records import FAR_FUTURE_US, Record, duration, flag, instant, nested, number
+from sim.heap import pop, push
 from sim.timeline import DEAD, FROZEN, HANGS, REFUSES, SERVES, SILENT
 
 COUNTS_US = 1_000_000
@@ -123,14 +124,9 @@ MEMBER = Record(
         instant("answered_us", "when it is answered, 0 = never"),
         number("answer_code", "with what", 0, 999),
         number("answer_seconds", "its `seconds`", 0, _ANY, "s"),
-        number(
-            "bound_host",
-            "1 + host of the node of the binding of each flow, 0 = none that lives",
-            0,
-            MAX_HOSTS,
-            count=sip_client.MAX_FLOWS,
-        ),
-        number("binding_life", "counts its bindings, by flow", 0, _ANY, count=sip_client.MAX_FLOWS),
+        number("bound_host", "1 + host of the node of its binding, 0 = none that lives", 0, MAX_HOSTS),
+        number("bound_flow", "the flow that its binding came by", 0, sip_client.MAX_FLOWS - 1),
+        number("binding_life", "counts its bindings", 0, _ANY),
         flag("is_out", "it is out of service"),
         instant("out_since_us", "since when"),
         instant("first_out_us", "when it first was, 0 = never"),
@@ -188,7 +184,7 @@ def run(population, members, stretches, events, slots, heap, counts, seed):
     stretches : array of STRETCH
         In order of time.
     events, slots, heap : arrays
-        Places of the agenda (`EVENT`), 1 + first event of each slot, and the heap of the slot that is now.
+        Places of the agenda (`EVENT`), 1 + first event of each slot, and the heap (`sim.heap`) of the slot that is now.
     counts : array of int64, shape (ROWS_BEFORE_KINDS + kinds, slots of the curves)
         Filled: see `sim.population.Curves`.
     seed : int
@@ -198,7 +194,8 @@ def run(population, members, stretches, events, slots, heap, counts, seed):
     for slot in range(len(slots)):
         _take_slot(population, events, slots, heap, slot)
         while population.heap_length > 0 and population.overflow == 0:
-            place = _pop(population, events, heap)
+            place = heap[0].place
+            population.heap_length = pop(heap, population.heap_length)
             event = events[place]
             population.now_us = event.t_us
             population.happened += 1
@@ -238,37 +235,20 @@ def _begin(population, members, stretches, events, slots, counts, seed):
 
 
 def _settle(population, member, stretches, events, slots, counts, seed, index):
-    """A member that registered some time ago through the node that it drew."""
+    """A member that has long been there, registered through the node that it drew."""
     client = member.client
     draws.start(client.stream, seed, 0, index, _BEHAVIOUR)
     _fill_answer(population, client)
-    srv.order(client)
-    host = client.list_host[0]
-    # A random instant falls into a long refresh period more often than into a short one: drawn until it fits.
-    wait_us = 0
-    while wait_us == 0:
-        age_us = draws.below(client.stream, 1 << 24) * longest_refresh_us(client) >> 24
-        sip_client.settle(client, population.now_us, host, age_us)
-        wait_us = sip_client.refresh_in_us(client, population.now_us, 0)
+    population.out.n = 0
+    age_us = sip_client.steady_age_us(client)
+    sip_client.settle(client, population.now_us, sip_client.AS_DRAWN, age_us, population.out)
     for flow in range(client.flows):
-        state = client.flow[flow]
-        if state.phase != sip_client.IDLE:
-            continue
-        member.flow[flow].host = state.host
-        first = flow * sip_client.TIMERS_PER_FLOW
-        _arm(population, member, events, slots, index, first + sip_client.TIMER_ATTEMPT, wait_us)
-        ping_us = sip_client.ping_in_us(client, population.now_us, flow)
-        if ping_us >= 0:
-            _arm(population, member, events, slots, index, first + sip_client.TIMER_PING, ping_us)
-        lives_us = client.expires_s * 1_000_000 - age_us
-        _bind(population, member, stretches, events, slots, counts, index, state.host - 1, flow, lives_us)
-
-
-def longest_refresh_us(client):
-    """Time between two registrations of a client that succeeds, at most."""
-    behaviour = client.behaviour
-    part_us = client.expires_s * 10_000 * behaviour.refresh_high_percent
-    return max(part_us - behaviour.refresh_margin_us, 1_000_000)
+        member.flow[flow].host = client.flow[flow].host
+    _carry_out(population, member, stretches, events, slots, counts, index)
+    newest = sip_client.newest_flow(client)
+    lives_us = client.expires_s * 1_000_000 - age_us
+    host = client.flow[newest].host - 1
+    _bind(population, member, stretches, events, slots, counts, index, newest, host, lives_us)
 
 
 def _fill_answer(population, client):
@@ -320,47 +300,10 @@ def _take_slot(population, events, slots, heap, slot):
     slots[slot] = 0
     while listed != 0:
         place = listed - 1
-        listed = events[place].next
-        _push(population, events, heap, place)
-
-
-def _is_before(events, one, other):
-    if events[one].t_us != events[other].t_us:
-        return events[one].t_us < events[other].t_us
-    return events[one].order < events[other].order
-
-
-def _push(population, events, heap, place):
-    at = population.heap_length
-    population.heap_length += 1
-    while at > 0:
-        up = (at - 1) >> 1
-        if not _is_before(events, place, heap[up]):
-            break
-        heap[at] = heap[up]
-        at = up
-    heap[at] = place
-
-
-def _pop(population, events, heap):
-    """Take the first event out of the heap; returns its place."""
-    first = heap[0]
-    population.heap_length -= 1
-    n = population.heap_length
-    last = heap[n]
-    at = 0
-    while True:
-        down = 2 * at + 1
-        if down >= n:
-            break
-        if down + 1 < n and _is_before(events, heap[down + 1], heap[down]):
-            down += 1
-        if not _is_before(events, heap[down], last):
-            break
-        heap[at] = heap[down]
-        at = down
-    heap[at] = last
-    return first
+        event = events[place]
+        listed = event.next
+        push(heap, population.heap_length, event.t_us, event.order, place)
+        population.heap_length += 1
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -379,8 +322,8 @@ def _happen(population, members, stretches, events, slots, counts, event):
             sip_client.on_timer(member.client, population.now_us, event.which, population.out)
             _carry_out(population, member, stretches, events, slots, counts, event.member)
     elif kind == EXPIRY:
-        if event.life == member.binding_life[event.which]:
-            _unbind(population, member, stretches, counts, event.which)
+        if event.life == member.binding_life:
+            _unbind(population, member, stretches, counts)
     elif kind == NAMES:
         if not population.dns_stops_us <= population.now_us < population.dns_starts_us:
             _fill_answer(population, member.client)
@@ -436,8 +379,8 @@ def _carry_out(population, member, stretches, events, slots, counts, index):
                 slots,
                 counts,
                 index,
-                effect.about - 1,
                 effect.code,
+                effect.about - 1,
                 effect.detail_us,
             )
 
@@ -483,8 +426,8 @@ def _for_flow(population, member, events, slots, t_us, kind, index, flow):
 
 def _end_flow(population, member, stretches, counts, flow):
     """A flow is over; a binding that came by it cannot be reached any more, except by datagrams."""
-    if member.client.transport != sip_client.UDP:
-        _unbind(population, member, stretches, counts, flow)
+    if member.client.transport != sip_client.UDP and member.bound_flow == flow:
+        _unbind(population, member, stretches, counts)
     member.flow[flow].life += 1
     member.flow[flow].host = 0
 
@@ -593,29 +536,29 @@ def _answer_register(population, member, events, slots, event, wait_us):
 # --- service ---------------------------------------------------------------------------------------------------------
 
 
-def _bind(population, member, stretches, events, slots, counts, index, host, flow, lives_us):
-    """The binding of a member's flow is at this node, for so long."""
-    _release_binding(population, member, flow)
-    member.binding_life[flow] += 1
+def _bind(population, member, stretches, events, slots, counts, index, flow, host, lives_us):
+    """A member's binding is at this node now, for so long: a registrar keeps one for each device."""
+    _release_binding(population, member)
+    member.binding_life += 1
     if lives_us > 0:
-        member.bound_host[flow] = host + 1
+        member.bound_host = host + 1
+        member.bound_flow = flow
         population.node[host].bound += 1
         event = _schedule(population, events, slots, population.now_us + lives_us, EXPIRY, index)
-        event.which = flow
-        event.life = member.binding_life[flow]
+        event.life = member.binding_life
     _review(population, member, stretches, counts)
 
 
-def _unbind(population, member, stretches, counts, flow):
-    """The binding of a member's flow is worth nothing any more."""
-    _release_binding(population, member, flow)
+def _unbind(population, member, stretches, counts):
+    """A member's binding is worth nothing any more."""
+    _release_binding(population, member)
     _review(population, member, stretches, counts)
 
 
-def _release_binding(population, member, flow):
-    if member.bound_host[flow] != 0:
-        population.node[member.bound_host[flow] - 1].bound -= 1
-        member.bound_host[flow] = 0
+def _release_binding(population, member):
+    if member.bound_host != 0:
+        population.node[member.bound_host - 1].bound -= 1
+        member.bound_host = 0
 
 
 def is_away(state):
@@ -626,11 +569,9 @@ def is_away(state):
 def _review(population, member, stretches, counts):
     """Note when a member falls out of service, or is back."""
     is_out = 1
-    for flow in range(sip_client.MAX_FLOWS):
-        if member.bound_host[flow] != 0:
-            stretch = population.node[member.bound_host[flow] - 1].stretch
-            if not is_away(stretches[stretch - 1].state):
-                is_out = 0
+    if member.bound_host != 0:
+        stretch = population.node[member.bound_host - 1].stretch
+        is_out = 1 if is_away(stretches[stretch - 1].state) else 0
     if is_out == member.is_out:
         return
     member.is_out = is_out
@@ -668,7 +609,8 @@ def _reset_flows(population, member, stretches, events, slots, counts, index, ho
         if member.flow[flow].host == host + 1:
             there_us = population.now_us + population.round_trip_us // 2
             _for_flow(population, member, events, slots, there_us, CLOSED, index, flow)
-            _unbind(population, member, stretches, counts, flow)
+            if member.bound_flow == flow:
+                _unbind(population, member, stretches, counts)
 
 
 def _sample(population, stretches, counts, slot):

@@ -1,7 +1,7 @@
 """The start of a run for clients: register probers and SIP clients, in steady state.
 
-A SIP client has long been registered, through a node of its own choice or the one that the scenario says. How old its
-registration is, is uniform over its refresh period, and so is the phase of its keep-alives; all servers hold the
+A SIP client has long been registered, through a node of its own choice or the one that the scenario says, and is at a
+random point of its refresh period and of that of its keep-alives (`model.sip_client.settle`); all servers hold the
 registration. A client that trusts no node, or finds none listed, starts trying.
 
 Each client draws from a stream of its own: one more changes nothing for the others.
@@ -53,18 +53,16 @@ def start(world, settings, me, seed, run):
         transactions.forget(world.transaction[me * MAX_HOSTS + host])
     dns.fill(world, client)
     host = _first_node(world, client, settings.ua[me].starts_on - 1)
+    world.out.n = 0
     if host < 0:
-        world.out.n = 0
         sip_client.boot(client, world.now_us, 0, world.out)
-        carry_out(world, actor(UA, me))
-        return
-    period_ms = sip_client.refresh_in_us(client, world.now_us, sip_client.FLOW) // 1_000
-    age_us = draws.below(client.stream, max(period_ms, 1)) * 1_000
-    sip_client.settle(client, world.now_us, host, age_us)
-    for flow in range(client.flows):
-        if client.flow[flow].phase == sip_client.IDLE:
-            _open_flow(world, me, flow)
-    bindings.settle(world, me, host, age_us)
+    else:
+        sip_client.settle(client, world.now_us, host, sip_client.steady_age_us(client), world.out)
+        for flow in range(client.flows):
+            if client.flow[flow].phase == sip_client.IDLE:
+                _open_flow(world, me, flow)
+        bindings.settle(world, me)
+    carry_out(world, actor(UA, me))
 
 
 def _first_node(world, client, wanted):
@@ -72,7 +70,7 @@ def _first_node(world, client, wanted):
 
     Over TLS it must be one that the client trusts.
     """
-    sip_client.settle(client, world.now_us, wanted, 0)
+    sip_client.settle(client, world.now_us, wanted, 0, world.out)
     for position in range(client.list_count):
         host = client.list_host[position]
         if client.transport != sip_client.TLS or sip_client.accepts(client, world.certificate[host]):
@@ -94,16 +92,9 @@ def _furnish(client, source, me):
 
 
 def _open_flow(world, me, flow):
-    """A flow of a settled client stands, and its timers run."""
+    """A flow of a settled client stands."""
     client = world.ua[me]
-    owner = actor(UA, me)
-    number_ = join(world, owner, flow, actor(REGISTRAR, client.flow[flow].host - 1))
+    number_ = join(world, actor(UA, me), flow, actor(REGISTRAR, client.flow[flow].host - 1))
     connection = world.connection[number_]
     connection.is_datagrams = 1 if client.transport == sip_client.UDP else 0
     connection.is_tls = 1 if client.transport == sip_client.TLS else 0
-    first_timer = flow * sip_client.TIMERS_PER_FLOW
-    refresh_us = sip_client.refresh_in_us(client, world.now_us, flow)
-    set_timer(world, owner, first_timer + sip_client.TIMER_ATTEMPT, world.now_us + refresh_us)
-    ping_us = sip_client.ping_in_us(client, world.now_us, flow)
-    if ping_us >= 0:
-        set_timer(world, owner, first_timer + sip_client.TIMER_PING, world.now_us + ping_us)

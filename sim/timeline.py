@@ -15,8 +15,10 @@ SILENT     nothing arrives, nobody tells                          nothing comes 
 DEAD       refused: ICMP, and reset flows when it begins          refused
 =========  =====================================================  ================================================
 
-Faults of hosts and nodes say when a node is FROZEN, SILENT or DEAD; everything else the prober says, by the time at
-which it sent. Its resolution (probe.register_period_ms) is that of the line.
+Faults of hosts and nodes say when a node is FROZEN, SILENT or DEAD; how else it fares the prober says, by the time at
+which it sent. That is late by up to its period. So when the node itself has said, within a period before, that it has
+lost its Redis server, or that it is on one that takes registrations, the change was then. The resolution of the rest is
+the period: a Redis server that falls silent (its node cannot know), one that goes on, and one that refuses to write.
 
 Left out: probes that were answered late count with the age of the first of their outcome (in a real outage the age
 shrinks towards its end); what calls meet.
@@ -65,7 +67,7 @@ class Stretch:
     ready_us: int = 0
 
 
-def read(trace: Trace, hosts: Sequence[str], nodes: Sequence[str]) -> list[Stretch]:
+def read(trace: Trace, hosts: Sequence[str], nodes: Sequence[str], period_us: int) -> list[Stretch]:
     """The lines of all nodes of a run, in order of time.
 
     Parameters
@@ -76,16 +78,23 @@ def read(trace: Trace, hosts: Sequence[str], nodes: Sequence[str]) -> list[Stret
         All hosts of the scenario: their order gives the numbers.
     nodes : sequence of str
         Hosts that run a registrar node.
+    period_us : int
+        Of the register probers.
     """
-    lines = [stretch for node in nodes for stretch in _line(trace, hosts.index(node), node)]
+    lines = [stretch for node in nodes for stretch in _line(trace, hosts.index(node), node, period_us)]
     return sorted(lines, key=lambda stretch: (stretch.t_us, stretch.node))
 
 
-def _line(trace: Trace, number: int, host: str) -> list[Stretch]:
+def _line(trace: Trace, number: int, host: str, period_us: int) -> list[Stretch]:
+    said = [event for event in trace.events if event.actor == "registrar" and event.host == host]
     # Before everything: a node that is struck at once did serve until then.
     start_us = min([0, *(event.t_us for event in trace.events)]) - 1
     probed = [Stretch(start_us, number, SERVES)]
-    probed += [_seen(event, number) for event in trace.events if event.actor == "client" and _is_outcome(event, host)]
+    probed += [
+        _seen(event, number, said, period_us)
+        for event in trace.events
+        if event.actor == "client" and _is_outcome(event, host)
+    ]
     probed.sort(key=lambda stretch: stretch.t_us)
     struck = _struck(trace.events, host)
     changes = sorted({stretch.t_us for stretch in probed} | {t_us for t_us, _ in struck})
@@ -101,14 +110,26 @@ def _is_outcome(event: Event, host: str) -> bool:
     return event.host == host and event.event in ("confirmed", "refused", "unknown")
 
 
-def _seen(event: Event, number: int) -> Stretch:
+def _seen(event: Event, number: int, said: Sequence[Event], period_us: int) -> Stretch:
     """What the prober's change of outcome says of requests sent from then on."""
     sent_us = event.t_us - event.detail_us
     if event.event == "confirmed":
-        return Stretch(sent_us, number, SERVES, ready_us=event.t_us)
+        since_us = _since_us("writable", "redis-lost", said, sent_us, period_us)
+        # What was sent before the node could serve was kept until then.
+        return Stretch(since_us, number, SERVES, ready_us=event.t_us if since_us == sent_us else since_us)
+    since_us = _since_us("redis-lost", "writable", said, sent_us, period_us)
     if event.event == "refused":
-        return Stretch(sent_us, number, REFUSES, event.code, event.detail_us)
-    return Stretch(sent_us, number, HANGS)
+        return Stretch(since_us, number, REFUSES, event.code, event.detail_us)
+    return Stretch(since_us, number, HANGS)
+
+
+def _since_us(begins: str, ends: str, said: Sequence[Event], sent_us: int, period_us: int) -> int:
+    """When what a request met began: by the node's own word shortly before, else when the request was sent."""
+    since_us = sent_us
+    for event in said:
+        if sent_us - period_us < event.t_us < sent_us and event.event in (begins, ends):
+            since_us = min(since_us, event.t_us) if event.event == begins else sent_us
+    return since_us
 
 
 def _struck(events: Sequence[Event], host: str) -> list[tuple[int, frozenset[int]]]:

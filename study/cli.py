@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.errors import HastudyError, UsageError
+from model.errors import UsageError
 from sim.population import MAX_SIZE
 from study import verbs
 from study.arms import Voice
-from study.exits import ExitCode
+from study.exits import ExitCode, exit_code_of
 
 MAX_RUNS = 1_000_000
 """Kind: assumed."""
@@ -175,18 +174,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return int(_run(given))
-    except HastudyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from complaining while it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
+    return exit_code_of(lambda: _run(given))
 
 
 def _run(given: list[str]) -> ExitCode:
@@ -198,9 +186,7 @@ def _run(given: list[str]) -> ExitCode:
     if rest:
         raise UsageError(f"unknown argument {rest[0]}\n\nhint: `hastudy {args.verb} --help` shows what is allowed")
     args.command = given
-    code = verb.run(args, Voice(args.quiet))
-    sys.stdout.flush()
-    return code
+    return verb.run(args, Voice(args.quiet))
 
 
 def _refuse_unknown_verb(given: Sequence[str]) -> None:

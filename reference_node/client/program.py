@@ -44,6 +44,7 @@ from model.effects import (
     RESPONSE,
 )
 from model.errors import HastudyError, UsageError
+from reference_node import config_file
 from reference_node.client import resolver
 from reference_node.client.flows import DatagramPort, Flow, StreamFlow
 from reference_node.client.user_agent import UserAgent, Wish
@@ -382,31 +383,6 @@ def _machine_state(config: ClientConfig, number: int) -> Any:
     return state
 
 
-def read_config(path: Path) -> ClientConfig:
-    """Read a configuration file.
-
-    Raises
-    ------
-    UsageError
-        The file is missing, is not JSON, or says something that cannot be.
-    """
-    try:
-        return _checked(str(path), json.loads(path.read_bytes()))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: not JSON: {error}") from None
-
-
-def _checked(where: str, values: Any) -> ClientConfig:
-    try:
-        return ClientConfig.model_validate(values)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(": ".join(filter(None, [where, key, first["msg"]]))) from None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of ``python -m reference_node.client``; the exit code."""
     options = _parser().parse_args(arguments)
@@ -438,7 +414,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _config_of(options: argparse.Namespace) -> ClientConfig:
     if options.who.endswith(".json"):
-        return read_config(Path(options.who))
+        return config_file.read(ClientConfig, Path(options.who))
     name, _, domain = options.who.removeprefix("sip:").partition("@")
     ip, port = options.dns
     values = {
@@ -451,7 +427,7 @@ def _config_of(options: argparse.Namespace) -> ClientConfig:
         "authorities": options.ca,
         "seed": options.seed,
     }
-    return _checked(options.who, values)
+    return config_file.check(ClientConfig, options.who, values)
 
 
 async def _run_until_signal(config: ClientConfig, report: Report) -> None:

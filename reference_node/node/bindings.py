@@ -20,8 +20,8 @@ The first contact of a REGISTER that came over TCP or TLS is stored with the nam
 (``fs-conn-id``): calls go back over it.
 
 Left out: GRUU (``pub-gruu`` is always written without a value), the correction of Contact URIs behind NAT (the
-connection is found by its name instead), ``reg-id`` (a device has one binding, as in Flexisip), and the formats
-before 2.0.
+connection is found by its name instead), ``reg-id`` (a device has one binding, as in Flexisip: that of its latest
+REGISTER, whichever of its flows that came by), and the formats before 2.0.
 """
 
 from __future__ import annotations
@@ -478,10 +478,15 @@ def unique_id(contact: NameAddr, names: Sequence[str]) -> str:
 def _replaced(kept: Iterable[Binding], new: Binding) -> list[Binding]:
     """The bindings that a new one takes the place of.
 
+    RFC 3261 section 10.3 (step 7) has every REGISTER fail that repeats an old CSeq of its Call-ID. Flexisip (2.3.0 on)
+    does that only where it compares URIs; a unique id is taken to be enough. So here, too, a REGISTER that was kept on
+    its way, by a stopped node or in the connection to a lost one, takes the place of a newer one through another node.
+    That is part of what a phone meets, and `sim.bindings` says the same.
+
     Raises
     ------
     Refused
-        A device without unique id repeats an old CSeq. Flexisip looks at CSeq only here, so this does too.
+        A device without unique id repeats an old CSeq.
     """
     found = []
     for old in kept:

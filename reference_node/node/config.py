@@ -259,26 +259,3 @@ def read_transport(text: str, tls: TlsSection) -> list[Point]:
     port = int(match["port"] or 5060)
     kinds = ("udp", "tcp") if not named else (named,)
     return [Point(kind, host, ip.strip("[]"), port) for kind in kinds]  # type: ignore[arg-type]
-
-
-def read_config(path: Path) -> NodeConfig:
-    """Read a configuration file in JSON.
-
-    Raises
-    ------
-    UsageError
-        The file is missing, is not JSON, or says something that cannot be.
-    """
-    try:
-        return NodeConfig.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except pydantic.ValidationError as error:
-        raise UsageError(f"{path}: {first_fault(error)}") from None
-
-
-def first_fault(error: pydantic.ValidationError) -> str:
-    """The first thing that is wrong, with its place; values are left out, since one may be a password."""
-    first = error.errors(include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return ": ".join(filter(None, [where, first["msg"]]))

@@ -19,10 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pydantic
-
 from model.errors import UsageError
-from reference_node.node.config import NodeConfig, first_fault
+from reference_node import config_file
+from reference_node.node.config import NodeConfig
 
 REGISTRAR, AUTHENTICATION, ROUTER = "module::Registrar", "module::Authentication", "module::Router"
 
@@ -102,11 +101,7 @@ def read_flexisip_conf(path: Path) -> tuple[NodeConfig, list[str]]:
     except (configparser.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {str(error).splitlines()[0]}\n  allowed: [section] and key=value lines") from None
     reader = _Reader(path, parser)
-    values = reader.node()
-    try:
-        config = NodeConfig.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise UsageError(f"{path}: {first_fault(error)}") from None
+    config = config_file.check(NodeConfig, str(path), reader.node())
     return config, reader.remarks()
 
 

@@ -33,8 +33,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from model.errors import HastudyError, UsageError
+from reference_node import config_file
 from reference_node.node import registering
-from reference_node.node.config import NodeConfig, read_config
+from reference_node.node.config import NodeConfig
 from reference_node.node.flexisip_conf import read_flexisip_conf
 from reference_node.node.proxy import Proxy
 from reference_node.node.registering import Registering
@@ -391,7 +392,7 @@ def _read(path: Path) -> tuple[NodeConfig, list[str]]:
         is_json = path.suffix == ".json" or path.read_bytes().lstrip()[:1] == b"{"
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    return (read_config(path), []) if is_json else read_flexisip_conf(path)
+    return (config_file.read(NodeConfig, path), []) if is_json else read_flexisip_conf(path)
 
 
 async def _run_until_signal(config: NodeConfig, log: TextIO, journal: Journal) -> None:

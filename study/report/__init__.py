@@ -15,10 +15,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from model.errors import HastudyError
 from study.arms import Voice
 from study.cli import MAX_RUNS, whole_number
-from study.exits import ExitCode
+from study.exits import ExitCode, exit_code_of
 from study.report.pages import Order
 
 REPORTS = {
@@ -33,21 +32,18 @@ REPORTS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Make one report; returns the exit code of the worst comparison."""
     given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        args = _parser().parse_args(given)
-        # The command that makes the report on a machine that has nothing yet.
-        command = ["python", "-m", "study.report", *(word for word in given if word not in ("--stored", "--quiet"))]
-        order = Order(args.name, args.runs, args.real, args.seed, args.stored, args.server, tuple(command),
-                      Voice(args.quiet))  # fmt: skip
-        code = importlib.import_module(f"study.report.{args.name}").make(order)
-    except HastudyError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return int(ExitCode.INTERRUPTED)
+    return exit_code_of(lambda: _make(given))
+
+
+def _make(given: list[str]) -> ExitCode:
+    args = _parser().parse_args(given)
+    # The command that makes the report on a machine that has nothing yet.
+    command = ["python", "-m", "study.report", *(word for word in given if word not in ("--stored", "--quiet"))]
+    order = Order(args.name, args.runs, args.real, args.seed, args.stored, args.server, tuple(command),
+                  Voice(args.quiet))  # fmt: skip
+    code = importlib.import_module(f"study.report.{args.name}").make(order)
     print(f"folder: {order.folder}")
-    return int(code)
+    return ExitCode(code)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -84,7 +84,7 @@ class ScriptedWorld:
 
     def __init__(
         self, class_: str, transport: str, node: Node, zone: Zone, seed: int = 1, number: int = 0, ttl_s: int = 3600,
-        expires_s: int = 3600,
+        expires_s: int = 60,
     ) -> None:  # fmt: skip
         self.steps: list[Step] = []
         self._node, self.zone, self._ttl_s = node, zone, ttl_s
@@ -102,17 +102,12 @@ class ScriptedWorld:
     def settle(self, host: int, age_s: float) -> ScriptedWorld:
         """The client is registered through a host since `age_s`."""
         self._answer_names()
-        sip_client.settle(self._client, self._now_us, host, round(age_s * 1e6))
+        sip_client.settle(self._client, self._now_us, host, round(age_s * 1e6), self._out)
         for flow in range(self._client.flows):
             state = self._client.flow[flow]
             if state.phase == sip_client.IDLE:
-                state.granted_s = min(self._client.expires_s, 60)
                 self._links[flow] = state.host - 1, self._next()
-                base = flow * sip_client.TIMERS_PER_FLOW
-                self._timers[base] = self._now_us + sip_client.refresh_in_us(self._client, self._now_us, flow)
-                ping_us = sip_client.ping_in_us(self._client, self._now_us, flow)
-                if ping_us >= 0:
-                    self._timers[base + sip_client.TIMER_PING] = self._now_us + ping_us
+        self._carry_out()
         return self
 
     def boot(self) -> ScriptedWorld:

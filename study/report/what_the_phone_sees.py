@@ -577,11 +577,11 @@ _REFUSAL_COLUMNS = {
 }  # fmt: skip
 
 _OUTAGES = """All phones ask for 60 s and are registered through the node that is struck; the zone prefers it and has
-the others at lower priorities. *unaware*: nobody can call the phone, and it does not know, or what it knew it had
-been told before the first call failed; *give_up*: its attempt waits for an answer; *elsewhere*: pauses, connects and
-look-ups after a silence; *refused*: the same after an answer of a node; *done*: it is registered, and the nodes do
-not show it yet. What comes before the phone notices depends on when its refresh is due, and spreads over 54 s; what
-follows does not, so it is compared by itself, within 2 s. Values of runs that end inside an outage are bounds."""
+the others at lower priorities. *unaware*: nobody can call the phone, and it takes itself for registered; *give_up*:
+its attempt waits for an answer; *elsewhere*: pauses, connects and look-ups after a silence; *refused*: the same after
+an answer of a node; *done*: it is registered, and the nodes do not show it yet. What comes before the phone notices
+depends on when its refresh is due, and spreads over 54 s; what follows does not, so it is compared by itself, within
+2 s. Values of runs that end inside an outage are bounds."""
 
 _ANSWERS = """A node is cut off from the other hosts, not from its phones; it waits on its own replica and cannot
 store. *Nothing* is a node that is stopped. Shown is when each phone is first registered through another node. Calls

@@ -25,8 +25,8 @@ def step(node, message, out, kind, now_us, which):
     if kind == BOOT:
         sip_client.boot(node[0], now_us, which, out[0])
     elif kind == SETTLE:
-        sip_client.settle(node[0], now_us, 0, which)
-        return sip_client.refresh_in_us(node[0], now_us, 0) + sip_client.ping_in_us(node[0], now_us, 0)
+        sip_client.settle(node[0], now_us, 0, which, out[0])
+        return sip_client.steady_age_us(node[0]) + sip_client.newest_flow(node[0])
     elif kind == TIMER:
         sip_client.on_timer(node[0], now_us, which, out[0])
     else:

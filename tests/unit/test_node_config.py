@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from model.errors import UsageError
-from reference_node.node.config import NodeConfig, read_config
+from reference_node import config_file
+from reference_node.node.config import NodeConfig
 from reference_node.node.registrar_hands import machine_state
 from reference_node.node.service import main
 
@@ -33,7 +34,7 @@ def write(folder: Path, **changes) -> Path:
 
 
 def test_settings_reach_the_machine_in_microseconds(tmp_path):
-    state = machine_state(read_config(write(tmp_path)).registrar)
+    state = machine_state(config_file.read(NodeConfig, write(tmp_path)).registrar)
     assert (state.redis_timeout_us, state.retry_pause_us) == (700_000, 1_000_000)
 
 
@@ -57,10 +58,10 @@ def test_a_wrong_configuration_is_refused_with_its_key(tmp_path, capsys, changes
 
 def test_a_missing_or_broken_file_is_refused(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
-        read_config(tmp_path / "none.json")
+        config_file.read(NodeConfig, tmp_path / "none.json")
     (tmp_path / "broken.json").write_bytes(b"\xff{")
     with pytest.raises(UsageError, match=r"broken\.json"):
-        read_config(tmp_path / "broken.json")
+        config_file.read(NodeConfig, tmp_path / "broken.json")
 
 
 def test_what_this_machine_lacks_ends_with_code_4(tmp_path, capsys):

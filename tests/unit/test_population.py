@@ -7,6 +7,7 @@ from model.scenario import parse
 from model.trace import Event, Trace
 from sim import population
 from sim import population_kernel as kernel
+from sim.heap import ENTRY
 from sim.population import Capacity, simulate_population
 
 SIZE = 2_000
@@ -68,6 +69,13 @@ def test_after_a_silent_death_ideal_udp_clients_need_their_refresh_and_timer_f()
     # Their binding ends 6 s after the refresh that fails at the latest; what counts here is when they are back.
     assert 32 <= hit.min() < 34 and 84 < hit.max() <= 86.1, f"seed {SEED}"
     assert abs(hit.mean() - 59) < 1.5, f"seed {SEED}"
+
+
+def test_a_second_flow_saves_nobody_whose_binding_is_at_the_dead_node():
+    """A registrar keeps the last binding of a device: with two nodes, half of them are on the one that dies."""
+    curves = live(client("outbound", "tcp"))
+    assert abs(curves.share_out[3] - 0.5) < 0.05, f"seed {SEED}"
+    assert 53 < curves.outage_s.max() <= 54.1, f"seed {SEED}"
 
 
 def test_after_a_kill_linphone_on_tcp_is_back_in_a_few_round_trips():
@@ -142,7 +150,8 @@ def _interpret(shared, members, stretches, events, slots, heap, counts, seed):
     holder = _object(kernel.POPULATION, shared)
     places = [kernel.EVENT.new() for _ in events]
     rows = [_object(kernel.STRETCH, element) for element in stretches]
-    kernel.run(holder, objects, rows, places, [0] * len(slots), [0] * len(heap), counts, seed)
+    queue = [ENTRY.new() for _ in heap]
+    kernel.run(holder, objects, rows, places, [0] * len(slots), queue, counts, seed)
     kernel.POPULATION.check(holder)
     for element, member in zip(members, objects, strict=True):
         kernel.MEMBER.check(member)

@@ -128,8 +128,21 @@ def test_an_attempt_that_was_under_way_at_the_start_leaves_nothing_unaware():
     assert found == {"give_up": 14.0, "elsewhere": 1.0, "done": 4.0}
 
 
-def test_an_attempt_that_ended_before_the_start_is_none_of_the_window():
-    assert parts(1_000, 20_000, step(0, "attempt"), step(500, "failed", 500)) == {"unaware": 19.0}
+def test_what_the_client_met_just_before_the_first_failing_call_counts():
+    """Linphone, its host killed: reset, refused elsewhere, and waiting for a minute before anybody has called."""
+    lost = (step(0, "flow-lost", 1), step(1, "attempt", node="host2"))
+    refused_ = (*lost, step(2, "failed", 500, "host2"))
+    again = (step(60_002, "attempt", node="host2"), step(60_004, "registered", node="host2"))
+    assert parts(300, 60_300, *refused_, *again) == {"refused": 59.704, "done": 0.296}
+    assert parts(300, 9_000, *lost, step(8_000, "registered", node="host2")) == {"elsewhere": 7.7, "done": 1.0}
+    assert parts(300, 9_000, step(0, "attempt"), step(200, "failed", 408)) == {"elsewhere": 8.7}
+    assert parts(300, 9_000, step(0, "attempt"), step(200, "unresolved")) == {"elsewhere": 8.7}
+
+
+def test_a_client_that_was_registered_anew_before_the_first_failing_call_is_unaware():
+    found = parts(300, 9_000, step(0, "flow-lost", 1), step(1, "attempt", node="host2"),
+                  step(2, "registered", node="host2"), step(7_000, "flow-lost", 1, "host2"))  # fmt: skip
+    assert found == {"unaware": 6.7, "elsewhere": 2.0}
 
 
 def test_an_attempt_without_an_end_counts_as_failing():

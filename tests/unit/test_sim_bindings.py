@@ -6,11 +6,14 @@ import random
 
 import pytest
 
+from model import sip_client
 from model.effects import FULL_RESYNC, MESSAGE, REPLICATE
 from model.measures import Facts, RunMeasures, measure
 from model.scenario import Scenario, parse
 from sim import bindings, clocks
-from sim.state import KEYS, WORLD
+from sim.settings import settings_of
+from sim.state import CONNECTIONS, KEYS, LINKS, UA, WORLD, actor
+from sim.steady import prepare
 from sim.world import World
 
 LIFE_S, PERIOD_S = 60, 54
@@ -30,6 +33,11 @@ host = [{{ name = "a", clock_offset_ms = {a} }},
 client = [{{ class = "ideal", transport = "udp", name = "phone", expires_s = 60, starts_on = "c" }}]
 fault = [{fault}]
 """
+
+
+TWO_FLOWS = HEAD.replace('class = "ideal", transport = "udp"', 'class = "outbound", transport = "tcp"').format(
+    a=0, b=0, c=0, form="expireat", version="7.0", horizon_ms=20_000, fault=""
+)
 
 
 def scenario(
@@ -200,6 +208,31 @@ def test_a_replica_has_it_when_it_has_heard_of_it():
     world.redis[1].offset = world.redis[0].offset
     bindings.follow(world, 1, REPLICATE)
     assert bindings.held(world, 1, 1) == world.n_bindings
+
+
+def test_of_two_flows_the_binding_is_that_of_the_one_that_registered_last():
+    """As in Flexisip and in the node: one for each device (+sip.instance)."""
+    world, setting = World(parse(TWO_FLOWS), SEED).state, settings_of(parse(TWO_FLOWS))
+    found = set()
+    for run in range(30):
+        prepare(world, setting, SEED, run)
+        phone, version = world.ua[0], world.binding[bindings.held(world, 0, 1) - 1]
+        newest = sip_client.newest_flow(phone)
+        assert version.node == phone.flow[newest].host - 1, f"run {run}"
+        assert version.flow % CONNECTIONS == actor(UA, 0) * LINKS + newest, f"run {run}"
+        assert bindings.held(world, 0, 1) == bindings.held(world, 1, 1)
+        found.add(newest)
+    assert found == {sip_client.FLOW, sip_client.SECOND_FLOW}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_flow_that_registered_before_does_not_save_a_phone(seed):
+    """Calls go to where the last registration came from, until the other flow is refreshed."""
+    wanted = parse(TWO_FLOWS.replace("fault = []", 'fault = [{ kind = "vanish", host = "c", at_ms = 0 }]'))
+    world = World(wanted, seed)
+    was_on_c = world.state.binding[0].node == 2
+    windows = measure(world.trace(), Facts.of(wanted)).windows.get("client:phone")
+    assert bool(windows) == was_on_c, f"seed {seed}"
 
 
 # --- histories -------------------------------------------------------------------------------------------------------

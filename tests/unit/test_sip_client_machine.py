@@ -1,8 +1,9 @@
 """The SIP client machine, class by class, in a scripted world: one test for every rule that decides a failover."""
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 
 from model import draws, effects, sip_client, srv
@@ -105,16 +106,12 @@ class World:
 
     def settle(self, host=0, age_s=0):
         self.answer_names()
-        sip_client.settle(self.client, self.now_us, host, age_s * S)
+        sip_client.settle(self.client, self.now_us, host, age_s * S, self.out)
         for flow in range(self.client.flows):
             state = self.client.flow[flow]
             if state.phase == IDLE:
                 self.links[flow] = [state.host - 1, self.next_serial(), True]
-                base = flow * sip_client.TIMERS_PER_FLOW
-                self.timers[base] = self.now_us + sip_client.refresh_in_us(self.client, self.now_us, flow)
-                ping_us = sip_client.ping_in_us(self.client, self.now_us, flow)
-                if ping_us >= 0:
-                    self.timers[base + sip_client.TIMER_PING] = self.now_us + ping_us
+        self.carry_out()
         return self
 
     def next_serial(self):
@@ -944,6 +941,70 @@ def test_a_settled_client_goes_on_like_one_that_registered_then(name, transport)
     assert made.attempts()[0][0] == near(refresh_s - 20)
     if CLASSES[name].flows == 2:
         assert made.links[SECOND_FLOW][0] == 0
+
+
+@pytest.mark.parametrize("age_s", [0, 5, 13])
+def test_a_client_that_has_long_been_there_has_had_a_pong_however_young_its_registration(age_s):
+    """The lab waits for that, too: a flow is older than its last refresh."""
+    made = world("linphone-5.4", TCP, expires_s=GRANTED_S, starts_on=0).settle(host=0, age_s=age_s)
+    made.nodes[0].state = "silent"
+    made.run(41)
+    assert made.seen(FLOW_LOST)[0][3] == NO_PONG
+    assert world("linphone-5.4", UDP).settle().client.flow[0].had_pong == 0
+
+
+def test_of_two_flows_either_may_have_registered_last():
+    newest = []
+    for seed in range(100):
+        client = world("outbound", TCP, seed=seed).settle(age_s=20).client
+        newest.append(sip_client.newest_flow(client))
+        gap_us = client.flow[newest[-1]].registered_us - client.flow[1 - newest[-1]].registered_us
+        assert gap_us == sip_client.FLOW_SPACING_US
+    assert 10 < sum(newest) < 40
+
+
+# --- the stationary law ----------------------------------------------------------------------------------------------
+
+DRAWS = 1_500
+
+
+def knob(low_percent, ping_min_s=0, ping_max_s=0):
+    """A client that refreshes after 10 s to 100 s or the like."""
+    return replace(
+        CLASSES["outbound"], refresh_low_percent=low_percent, refresh_high_percent=100, flows=1,
+        ping_min_ms=ping_min_s * 1_000, ping_max_ms=ping_max_s * 1_000,
+    )  # fmt: skip
+
+
+def settled(behaviour, number):
+    """(age, time to the refresh, time to the next ping), s, of a settled client."""
+    made = World(behaviour, TCP, seed=number, expires_s=100)
+    made.answer_names()
+    made.settle(0, sip_client.steady_age_us(made.client) // S)
+    age_s = (made.now_us - made.client.flow[0].registered_us) / S
+    timers = [made.timers.get(timer, made.now_us) for timer in (sip_client.TIMER_ATTEMPT, sip_client.TIMER_PING)]
+    return age_s, *[(at_us - made.now_us) / S for at_us in timers]
+
+
+@pytest.mark.parametrize("low_percent", [10, 60, 100])
+def test_a_settled_client_is_somewhere_in_its_refresh_period(low_percent):
+    """Age and rest have one law: density (share of periods longer than that) / (mean period); mean E[T^2] / 2 E[T]."""
+    drawn = np.array([settled(knob(low_percent), number) for number in range(DRAWS)])
+    low, high = float(low_percent), 100.0
+    second_moment = (low * low + low * high + high * high) / 3
+    mean = second_moment / (low + high)
+    deviation = 60 / DRAWS**0.5
+    assert drawn[:, 0].mean() == pytest.approx(mean - 0.5, abs=4 * deviation)  # whole seconds
+    assert drawn[:, 1].mean() == pytest.approx(mean + 0.5, abs=4 * deviation)
+    length = drawn[:, 0] + drawn[:, 1]
+    assert low <= length.min() and length.max() <= high
+    assert length.mean() == pytest.approx(2 * mean, abs=4 * deviation)
+
+
+def test_so_is_it_in_that_of_its_pings():
+    rest_s = np.array([settled(knob(90, 20, 120), number)[2] for number in range(DRAWS)])
+    assert rest_s.max() <= 120
+    assert rest_s.mean() == pytest.approx((400 + 2_400 + 14_400) / 3 / 140, abs=4 * 35 / DRAWS**0.5)
 
 
 def test_booting_again_forgets_the_earlier_life():

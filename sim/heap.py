@@ -1,0 +1,58 @@
+"""A binary heap over (time, order): what is next on an agenda. Each entry carries the place of its event there."""
+
+from __future__ import annotations
+
+from model.records import FAR_FUTURE_US, Record, instant, number
+
+ENTRY = Record(
+    "HeapEntry",
+    "One event of an agenda.",
+    [
+        instant("t_us", "when it happens"),
+        number("order", "events of one instant happen in this order", 0, FAR_FUTURE_US),
+        number("place", "its place on the agenda", 0, FAR_FUTURE_US),
+    ],
+)
+
+
+def push(heap, n, t_us, order, place):
+    """Put an entry into a heap of n."""
+    at = n
+    while at > 0:
+        up = (at - 1) >> 1
+        if not _is_before(t_us, order, heap[up]):
+            break
+        _copy(heap[up], heap[at])
+        at = up
+    heap[at].t_us = t_us
+    heap[at].order = order
+    heap[at].place = place
+
+
+def pop(heap, n):
+    """Take the first entry off a heap of n; returns the new length."""
+    n -= 1
+    last = heap[n]
+    at = 0
+    while True:
+        down = 2 * at + 1
+        if down >= n:
+            break
+        if down + 1 < n and _is_before(heap[down + 1].t_us, heap[down + 1].order, heap[down]):
+            down += 1
+        if not _is_before(heap[down].t_us, heap[down].order, last):
+            break
+        _copy(heap[down], heap[at])
+        at = down
+    _copy(last, heap[at])
+    return n
+
+
+def _is_before(t_us, order, entry):
+    return t_us < entry.t_us or (t_us == entry.t_us and order < entry.order)
+
+
+def _copy(source, target):
+    target.t_us = source.t_us
+    target.order = source.order
+    target.place = source.place
