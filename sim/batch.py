@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from model.compiled import compile_function, is_cached, to_numpy
+from model.compiled import compile_function, is_cached, one_to_numpy
 from model.scenario import Scenario
 from model.trace import Trace
 from sim import heap, kernel
@@ -54,14 +54,14 @@ class _Engine:
 
     def __init__(self, scenario: Scenario, phases: Sequence[dict[str, Any]] | None) -> None:
         self._scenario = scenario
-        self._settings = to_numpy(SETTINGS, [settings_of(scenario, phases)])
-        self._world = np.zeros(1, WORLD.dtype)
+        self._settings = one_to_numpy(SETTINGS, settings_of(scenario, phases))
+        self._world = np.zeros((), WORLD.dtype)
         self._heap = np.zeros(kernel.HEAP_LENGTH, heap.ENTRY.dtype)
         self._rows = np.zeros(CHUNK * MAX_REPORTS, REPORT_ROW.dtype)
 
     def traces(self, seed: int, first: int, count: int) -> Iterator[Trace]:
         counts = np.zeros(count, np.int64)
-        filled = _compiled()(self._world[0], self._settings[0], self._heap, seed, first, count, self._rows, counts)
+        filled = _compiled()(self._world, self._settings, self._heap, seed, first, count, self._rows, counts)
         assert filled >= 0, f"a bound of sim.state was too small: seed {seed}, run {first - 1 - filled}"
         rows = self._rows[:filled].tolist()
         start = 0

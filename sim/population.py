@@ -164,16 +164,16 @@ def simulate_population(
         raise ValueError(f"a population has 1 to {MAX_SIZE} members and at least one class, not {size} and {len(mix)}")
     capacity = capacity or Capacity()
     seconds = -(-(trace.horizon_us + HEADROOM_US) // US_PER_S)
-    population = np.zeros(1, kernel.POPULATION.dtype)
+    population = np.zeros((), kernel.POPULATION.dtype)
     stretches = _stretches(scenario, trace, seconds * US_PER_S)
-    _fill(population[0], scenario, trace, capacity, seconds * US_PER_S)
+    _fill(population, scenario, trace, capacity, seconds * US_PER_S)
     members = _members(mix, size)
     events = np.zeros(EVENTS_PER_MEMBER * size + len(stretches) + SPARE_EVENTS, kernel.EVENT.dtype)
     slots = np.zeros(seconds * US_PER_S // kernel.SLOT_US, np.int64)
     heap = np.zeros(len(events), ENTRY.dtype)
     counts = np.zeros((kernel.ROWS_BEFORE_KINDS + len(mix), seconds), np.int64)
-    _compiled()(population[0], members, stretches, events, slots, heap, counts, seed)
-    assert population[0]["overflow"] == 0, f"EVENTS_PER_MEMBER is too small: seed {seed}"
+    _compiled()(population, members, stretches, events, slots, heap, counts.ravel(), seed)
+    assert population["overflow"] == 0, f"EVENTS_PER_MEMBER is too small: seed {seed}"
     return _curves(mix, members, counts)
 
 
@@ -208,7 +208,7 @@ def _fill(population: Any, scenario: Scenario, trace: Trace, capacity: Capacity,
     population["retry_after_s"] = scenario.registrar.retry_after_s
     population["answers_ping"] = int(scenario.registrar.pong_while_unavailable)
     population["ttl_s"] = scenario.dns.ttl_s
-    population["hosts"] = len(scenario.host)
+    population["hosts"], population["seconds"] = len(scenario.host), length_us // US_PER_S
     outages = {event.event: event.t_us for event in trace.events if event.event in ("dns-stop", "dns-start")}
     for name, key in (("dns_stops_us", "dns-stop"), ("dns_starts_us", "dns-start")):
         population[name] = START_US + HEADROOM_US + outages[key] if key in outages else FAR_US

@@ -155,6 +155,7 @@ POPULATION = Record(
         duration("connect_give_up_us", "and an unanswered connect after this"),
         nested("node", "nodes, by host", NODE, MAX_HOSTS),
         number("hosts", "number of hosts", 0, MAX_HOSTS),
+        number("seconds", "length of the curves", 0, _ANY, "s"),
         nested("out", "output buffer of the machine", OUT),
         nested("message", "what is handed to the machine", MESSAGE),
         number("order", "events scheduled so far", 0, _ANY),
@@ -185,8 +186,8 @@ def run(population, members, stretches, events, slots, heap, counts, seed):
         In order of time.
     events, slots, heap : arrays
         Places of the agenda (`EVENT`), 1 + first event of each slot, and the heap (`sim.heap`) of the slot that is now.
-    counts : array of int64, shape (ROWS_BEFORE_KINDS + kinds, slots of the curves)
-        Filled: see `sim.population.Curves`.
+    counts : array of int64
+        Filled, row by row of `seconds` each: those of this module, then one for each kind. See `sim.population.Curves`.
     seed : int
         Master seed of all draws.
     """
@@ -495,19 +496,24 @@ def _occupy(population, node, work_us):
     return node.free_us - population.now_us
 
 
+def _cell(population, row, second):
+    """Where a count of a second stands."""
+    return row * population.seconds + second
+
+
 def _serve(population, member, stretch, node, events, slots, counts, event):
     """A REGISTER at a node that runs. What a server transaction knows costs nothing more."""
     slot = (population.now_us - population.start_us) // COUNTS_US
-    counts[ARRIVED, slot] += 1
+    counts[_cell(population, ARRIVED, slot)] += 1
     if member.asked == event.request + 1 and member.asked_node == stretch.node + 1:
         if population.now_us >= member.answered_us > 0:
             _answer_register(population, member, events, slots, event, 0)
         return
     waiting_us = max(node.free_us - population.now_us, 0)
     if member.client.transport == sip_client.UDP and waiting_us > population.queue_limit * population.service_us:
-        counts[LOST, slot] += 1
+        counts[_cell(population, LOST, slot)] += 1
         return
-    counts[LONGEST_WAIT, slot] = max(counts[LONGEST_WAIT, slot], waiting_us)
+    counts[_cell(population, LONGEST_WAIT, slot)] = max(counts[_cell(population, LONGEST_WAIT, slot)], waiting_us)
     wait_us = _occupy(population, node, population.service_us)
     member.asked = event.request + 1
     member.asked_node = stretch.node + 1
@@ -522,7 +528,7 @@ def _serve(population, member, stretch, node, events, slots, counts, event):
         wait_us = max(wait_us, stretch.ready_us - population.now_us)
         member.answer_code = 200
         member.answer_seconds = event.seconds
-        counts[CONFIRMED, slot] += 1
+        counts[_cell(population, CONFIRMED, slot)] += 1
     member.answered_us = population.now_us + wait_us
     _answer_register(population, member, events, slots, event, wait_us)
 
@@ -575,10 +581,10 @@ def _review(population, member, stretches, counts):
     if is_out == member.is_out:
         return
     member.is_out = is_out
-    slot = min((population.now_us - population.start_us) // COUNTS_US, counts.shape[1] - 1)
+    slot = min((population.now_us - population.start_us) // COUNTS_US, population.seconds - 1)
     change = 1 if is_out == 1 else -1
-    counts[OUT_OF_SERVICE, slot] += change
-    counts[ROWS_BEFORE_KINDS + member.kind, slot] += change
+    counts[_cell(population, OUT_OF_SERVICE, slot)] += change
+    counts[_cell(population, ROWS_BEFORE_KINDS + member.kind, slot)] += change
     if is_out == 1:
         member.out_since_us = population.now_us
         if member.first_out_us == 0:
@@ -618,4 +624,4 @@ def _sample(population, stretches, counts, slot):
     for host in range(population.hosts):
         node = population.node[host]
         if node.stretch != 0 and stretches[node.stretch - 1].state == HANGS:
-            counts[UNANSWERABLE, slot] += node.bound
+            counts[_cell(population, UNANSWERABLE, slot)] += node.bound

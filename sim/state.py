@@ -300,7 +300,8 @@ WORLD = Record(
         number("n_triggers", "of these, still without an instant", 0, MAX_FAULTS),
         nested("fault", "the time line", FAULT_ROW, MAX_FAULTS),
         number("order", "events scheduled so far", 0, _ANY),
-        number("n_free", "free places of the agenda", 0, MAX_EVENTS),
+        number("n_places", "places of the agenda that were ever used", 0, MAX_EVENTS),
+        number("n_free", "of these, free ones", 0, MAX_EVENTS),
         number("free", "their numbers", 0, MAX_EVENTS, count=MAX_EVENTS),
         nested("event", "the agenda", EVENT, MAX_EVENTS),
         number("n_fresh", "events scheduled since the engine looked last", 0, MAX_EVENTS),
@@ -381,10 +382,7 @@ def is_flow(number):
 
 def new_event(world, kind, actor_):
     """A new event that is not on the agenda yet; returns its place."""
-    if world.n_free <= SPARE_EVENTS:
-        world.overflow = 1
-    world.n_free -= 1
-    place = world.free[world.n_free]
+    place = _free_place(world)
     event = world.event[place]
     event.kind = kind
     event.actor = actor_
@@ -394,6 +392,16 @@ def new_event(world, kind, actor_):
     event.backwards = 0
     event.next = 0
     return place
+
+
+def _free_place(world):
+    if world.n_free > 0:
+        world.n_free -= 1
+        return world.free[world.n_free]
+    if world.n_places >= MAX_EVENTS - SPARE_EVENTS:
+        world.overflow = 1
+    world.n_places += 1
+    return world.n_places - 1
 
 
 def put(world, place, t_us):

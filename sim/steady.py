@@ -30,7 +30,6 @@ from sim.state import (
     HOST_ACTORS,
     LINKS,
     MAX_BRANCHES,
-    MAX_EVENTS,
     MAX_FAULTS,
     PLACES,
     REDIS,
@@ -189,9 +188,8 @@ def _clear(world, settings):
     world.actors = HOST_ACTORS + settings.clients
     world.connections = world.actors * LINKS
     world.order = 0
-    world.n_free = MAX_EVENTS
-    for place in range(MAX_EVENTS):
-        world.free[place] = place
+    world.n_places = 0
+    world.n_free = 0
     world.n_fresh = 0
     world.n_reports = 0
     world.n_registrations = 0

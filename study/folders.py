@@ -33,7 +33,7 @@ from model.trace import Trace, read_traces, write_traces
 KEPT_TRACES = 20
 """Simulated traces that are kept: enough to look at; all can be made again from the seed. Kind: assumed."""
 
-PACKAGES = ("hastudy", "numpy", "scipy", "numba", "simpy", "matplotlib")
+PACKAGES = ("hastudy", "numpy", "scipy", "llvmlite", "simpy", "matplotlib")
 
 
 def new_folder(scenario: Scenario, out: Path | None) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model.compiled import compile_function, is_cached, to_numpy
+from model.compiled import compile_function, is_cached, one_to_numpy, to_numpy
 from model.explorer import kernel
 from model.explorer.election_steps import CHOICE, FORBIDDEN, LOOKED_FOR, SYSTEM
 from model.explorer.packing import RENAMING, pack
@@ -91,8 +91,8 @@ class CompiledSearch(Search):
     def __init__(self, system: Any, choices: list[Any], renamings: list[Any], goes_on: bool) -> None:
         super().__init__(system, choices, renamings, goes_on)
         self.expand = _compiled()
-        self.system = to_numpy(SYSTEM, [system])[0]
-        self.found = to_numpy(kernel.SEARCH, [self.found])[0]
+        self.system = one_to_numpy(SYSTEM, system)
+        self.found = one_to_numpy(kernel.SEARCH, self.found)
         self.choices, self.renamings = to_numpy(CHOICE, choices), to_numpy(RENAMING, renamings)
         self.words, self.parent = np.array(self.words, np.int64), np.array(self.parent, np.int32)
 

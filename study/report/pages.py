@@ -162,7 +162,7 @@ def _machine(seed: int, simulated: int, manifests: Sequence[dict[str, Any]]) -> 
     return "\n".join([
         "## Made with\n",
         f"- **Simulated**: {simulated} runs of each case if no other number is told, seed {seed}, from steady state; "
-        f"hastudy {versions.get('hastudy', '')}, Python {versions['python']}, numba {versions.get('numba', '')}.",
+        f"hastudy {versions.get('hastudy', '')}, Python {versions['python']}, llvmlite {versions.get('llvmlite', '')}.",
         f"- **Measured**: {runs} runs of {len(measured)} cases on {', '.join(programs) or 'no server'}, {stalled} of "
         "them stalled and left out; hosts are network namespaces of one machine. Each case's number of runs stands in "
         "its table.",
