@@ -600,8 +600,9 @@ kept this long."""
 
 _STORMS = """A third of all phones is on the host that is killed. *asked*: REGISTERs that reach nodes, *lost*: those
 that found a full queue, *wait*: for a node's processor, *half back*: at most half of the peak is out. A node serves
-a REGISTER in {service_ms:g} ms and a TLS handshake in {handshake_ms:g} ms. What spreads a storm is chance in the client: the random half of
-RFC 5626's pauses, pjsua's 0 to 10 s; a fixed Retry-After sends all that were refused together back together."""
+a REGISTER in {service_ms:g} ms and a TLS handshake in {handshake_ms:g} ms. What spreads a storm is chance in the
+client: the random half of RFC 5626's pauses, pjsua's 0 to 10 s; a fixed Retry-After sends all that were refused
+together back together."""
 
 _LIMITS = """## Limits
 
