@@ -4,7 +4,8 @@
 it describes; read in its source at the tags named, and 2.4 to 2.6 measured by running that code against real servers.
 A scenario may replace single numbers of a policy, as an operator would ask for them.
 
-What a password does to Flexisip is part of its policies, as a Redis that can be reached from other hosts has one.
+What a password does to Flexisip is part of its policies, as a Redis that can be reached from other hosts has one; a
+scenario whose servers have none (`server.password`) leaves it out.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ POLICIES: dict[PolicyName, Policy] = {
 }
 
 
-def configure(knobs: Any, section: Any) -> None:
+def configure(knobs: Any, section: Any, has_password: bool = True) -> None:
     """Put what a scenario says of its nodes into the knobs of the machine.
 
     Parameters
@@ -154,6 +155,8 @@ def configure(knobs: Any, section: Any) -> None:
     knobs : model.registrar.KNOBS or REGISTRAR
         Whatever has these fields.
     section : model.scenario.RegistrarSection
+    has_password : bool
+        The servers ask for one.
     """
     policy = section.resolved
     knobs.redis_timeout_us = policy.redis_timeout_ms * US_PER_MS
@@ -171,6 +174,7 @@ def configure(knobs: Any, section: Any) -> None:
     knobs.tick_reconnects = int(policy.tick_reconnects)
     knobs.is_lazy = int(policy.is_lazy)
     knobs.ping_period_us = policy.ping_period_ms * US_PER_MS
+    knobs.has_password = int(has_password)
     knobs.follows_sentinel = int(section.follow_sentinel)
     knobs.unavailable_status = section.unavailable_status
     knobs.retry_after_s = section.retry_after_s

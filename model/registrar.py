@@ -138,8 +138,9 @@ KNOBS = Record(
         flag("believes_link", "a replica whose link is up shows the primary"),
         flag("keeps_phase", "the role is asked for in one rhythm that the first answer started"),
         flag("tick_reconnects", "a periodic question without a connection tries to get one"),
-        flag("is_lazy", "after a refused connect, the next server but one waits for a request"),
+        flag("is_lazy", "after a refused connect with a password, the next server but one waits for a request"),
         duration("ping_period_us", "how often the subscription is asked for a sign of life, 0 = never"),
+        flag("has_password", "Redis asks for one: with two connections, it is sent before the role is asked for"),
         flag("follows_sentinel", "the node listens to a sentinel"),
         number("unavailable_status", "what a request gets that Redis cannot serve", 0, 999),
         number("retry_after_s", "Retry-After of that, 0 = none", 0, 3_600, "s"),
@@ -208,6 +209,7 @@ def take_knobs(node, knobs):
     node.tick_reconnects = knobs.tick_reconnects
     node.is_lazy = knobs.is_lazy
     node.ping_period_us = knobs.ping_period_us
+    node.has_password = knobs.has_password
     node.follows_sentinel = knobs.follows_sentinel
     node.unavailable_status = knobs.unavailable_status
     node.retry_after_s = knobs.retry_after_s
@@ -300,15 +302,12 @@ def on_message(node, now_us, source, message, out):
 
 
 def _on_open(node, now_us, out):
-    """With a subscription, the role is asked for when the password was accepted, on either connection."""
+    """With a subscription, the role is asked for when a password was accepted, on either connection."""
     node.session[REDIS_LINK] = OPEN
     report(out, REDIS_CONNECTED, node.current + 1, now_us, 0)
     _answered(node, out)
     _begin_pings(node, out)
-    if node.subscription == NO_SUBSCRIPTION:
-        _ask(node, out)
-    else:
-        _authenticate(node, out)
+    _begin_questions(node, out)
 
 
 # --- the role of the server ------------------------------------------------------------------------------------------
@@ -319,9 +318,13 @@ def _ask(node, out):
     send(out, REDIS_LINK, INFO)
 
 
-def _authenticate(node, out):
-    _command(node, out)
-    send(out, REDIS_LINK, AUTHENTICATE)
+def _begin_questions(node, out):
+    """The policy with one connection sends a password with its first question, and has no turn of its own for it."""
+    if node.subscription == NO_SUBSCRIPTION or node.has_password == 0:
+        _ask(node, out)
+    else:
+        _command(node, out)
+        send(out, REDIS_LINK, AUTHENTICATE)
 
 
 def _on_ask_timer(node, now_us, out):
@@ -579,7 +582,7 @@ def _connect(node, server, out):
         _command(node, out)
         connect(out, REDIS_LINK, server)
     elif node.session[REDIS_LINK] == OPEN:
-        _authenticate(node, out)
+        _begin_questions(node, out)
     if node.subscription != NO_SUBSCRIPTION:
         _open_subscription(node, server, out)
 
@@ -592,7 +595,7 @@ def _open_subscription(node, server, out):
     if node.session[SUBSCRIPTION_LINK] == CLOSED:
         node.session[SUBSCRIPTION_LINK] = OPENING
         connect(out, SUBSCRIPTION_LINK, server)
-    elif node.session[SUBSCRIPTION_LINK] == OPEN:
+    elif node.session[SUBSCRIPTION_LINK] == OPEN and node.has_password == 1:
         send(out, SUBSCRIPTION_LINK, AUTHENTICATE).code = node.is_subscribed
 
 
@@ -631,7 +634,7 @@ def _lose(node, now_us, link, out):
         node.came_back = 1
         node.cursor = 0
         _connect(node, node.current, out)
-    elif node.is_lazy == 1 and link == REDIS_LINK and not was_open:
+    elif node.is_lazy == 1 and node.has_password == 1 and link == REDIS_LINK and not was_open:
         # The subscription was refused with it and takes a step of its own, as measured with Flexisip 2.3.5.
         _step(node, now_us, out)
         _step(node, now_us, out)
@@ -751,7 +754,8 @@ def _on_subscription(node, now_us, message, out):
     if kind == LINK_OPEN:
         node.session[SUBSCRIPTION_LINK] = OPEN
         _begin_pings(node, out)
-        send(out, SUBSCRIPTION_LINK, AUTHENTICATE)
+        if node.has_password == 1:
+            send(out, SUBSCRIPTION_LINK, AUTHENTICATE)
     elif kind == AUTHENTICATED and message.code == DONE:
         if node.session[REDIS_LINK] == OPEN:
             _ask(node, out)

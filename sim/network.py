@@ -26,7 +26,7 @@ up its replica), of which the other end would hear when it sends; the coarse tim
 from __future__ import annotations
 
 from model.effects import LINK_CLOSED, LINK_OPEN, MAX_HOSTS, clear
-from model.registrar import REDIS_LINK, SENTINEL_LINK
+from model.registrar import REDIS_LINK, SENTINEL_LINK, SUBSCRIPTION_LINK
 from sim import ways
 from sim.state import (
     CLOSED,
@@ -323,11 +323,22 @@ def reset_all(world, actor_, now_us):
 
 
 def kill_clients(world, actor_, spared, now_us):
-    """CLIENT KILL TYPE normal and pubsub: all connections of sentinels and registrars but one."""
-    for number in range(world.connections):
-        owner = number // LINKS // MAX_HOSTS
-        if owner != REDIS and number != spared and world.connection[number].target == actor_:
-            close_by_target(world, number, now_us)
+    """CLIENT KILL TYPE normal, then pubsub: all connections of sentinels and registrars but one.
+
+    So a registrar loses its commands first and its subscription last; the other way round than when a server dies.
+    """
+    for is_pubsub in range(2):
+        for number in range(world.connections):
+            owner = number // LINKS // MAX_HOSTS
+            is_other = owner != REDIS and number != spared and world.connection[number].target == actor_
+            if is_other and _is_pubsub(number) == is_pubsub:
+                close_by_target(world, number, now_us)
+
+
+def _is_pubsub(number):
+    """1 for a registrar's subscription. (Sentinels do not care in which order they lose their two.)"""
+    is_registrars = number // LINKS // MAX_HOSTS == REGISTRAR
+    return 1 if is_registrars and number % LINKS == SUBSCRIPTION_LINK else 0
 
 
 # --- data ------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Calls the right machine when something is due for a program, and carries out the machine's effects.
 
-A program that rewrites its file (a sentinel's flush) stands still until that is done: what its handler sends leaves
-only then, and its timers run from then.
+A program that rewrites its file (a sentinel's flush, a server's CONFIG REWRITE) stands still until that is done: what
+its handler sends leaves only then, and its timers run from then. A connect that was begun before goes on meanwhile.
 
 A machine is given the wall clock of its host, and what it reports is noted in true time.
 """
@@ -176,14 +176,17 @@ def _follow_confirmation(world, host, message):
 def carry_out(world, actor_):
     """Carry out the effects in the output buffer, in order; what is sent leaves when the program is free again."""
     out = world.out
-    busy_us = 0
+    begins_us = max(world.now_us, world.process[actor_].busy_us)
+    leaves_us = begins_us
     for index in range(out.n):
         if out.effects[index].kind == BLOCK:
-            busy_us += out.effects[index].delay_us
-    leaves_us = max(world.now_us, world.process[actor_].busy_us) + busy_us
+            leaves_us += out.effects[index].delay_us
     world.process[actor_].busy_us = leaves_us
     for index in range(out.n):
-        _carry_out_one(world, actor_, out.effects[index], leaves_us)
+        effect = out.effects[index]
+        if effect.kind == BLOCK:
+            begins_us += effect.delay_us
+        _carry_out_one(world, actor_, effect, begins_us if effect.kind == CONNECT else leaves_us)
 
 
 def _carry_out_one(world, actor_, effect, leaves_us):

@@ -85,10 +85,10 @@ class ServerSection(Section):
     )
     password: str = setting(
         "hastudy-lab",
-        "requirepass and masterauth of all servers (a lab password)",
+        "requirepass and masterauth of all servers (a lab password), empty = none",
         kind="assumed",
         source="the deployment guide asks for equal passwords",
-        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        pattern=r"^[A-Za-z0-9_-]{0,64}$",
     )
     diskless_sync_delay_ms: int = setting(
         5_000,

@@ -35,6 +35,9 @@ run: it is a minute in Flexisip. Kind: assumed."""
 INTERNAL_PORT = 5059
 """Where nodes listen for each other. Kind: vendor default (Flexisip, internal-transport)."""
 
+_OPEN_TO_ALL = ["protected-mode no"]
+"""Without a password a server would serve its own host only. Kind: specified (redis.conf)."""
+
 SIP_DOMAIN = "example.org"
 """Domain that the registrar nodes serve. Kind: specified (reserved for examples, RFC 2606)."""
 
@@ -49,8 +52,7 @@ def redis_conf(scenario: Scenario, network: Network, host: str) -> str:
     section = scenario.server
     lines = [
         f"port {REDIS_PORT}",
-        f"requirepass {section.password}",
-        f"masterauth {section.password}",
+        *([f"requirepass {section.password}", f"masterauth {section.password}"] if section.password else _OPEN_TO_ALL),
         f"replica-priority {scenario.host[scenario.host_names.index(host)].replica_priority}",
     ]
     delay_s = -(-section.diskless_sync_delay_ms // 1000)
@@ -84,7 +86,7 @@ def sentinel_conf(scenario: Scenario, network: Network, host: str) -> str:
             if section.reboot_down_after_ms
             else []
         ),
-        f"sentinel auth-pass {MASTER_NAME} {scenario.server.password}",
+        *([f"sentinel auth-pass {MASTER_NAME} {scenario.server.password}"] if scenario.server.password else []),
     ]
     own = network.bind_address(host)
     if own:

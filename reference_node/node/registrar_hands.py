@@ -154,7 +154,7 @@ class RegistrarHands(Hands):
             SUBSCRIPTION_LINK: Store(self._servers, password, line, patience, subscribes=True),
             SENTINEL_LINK: Store(sentinels, "", _Line(self, SENTINEL_LINK), subscribes=True),
         }
-        state = machine_state(section)
+        state = machine_state(section, password != "")
         state.me, state.age_us = me, age_us
         state.sentinels = sum(1 << number for number, sentinel in enumerate(sentinels) if sentinel)
         self._driver = Driver(registrar, state, self)
@@ -221,8 +221,7 @@ class RegistrarHands(Hands):
             case effects.STORE:
                 return [self._open[message.request].commands]
             case effects.AUTHENTICATE:
-                # Without a password, Flexisip asks at once; a PING in its place costs a round trip and breaks nothing.
-                return [[(b"AUTH", self._password.encode())]] if self._password else [[(b"PING",)]]
+                return [[(b"AUTH", self._password.encode())]]
             case effects.PING:
                 return [[(b"PING",)]]
             case _:
@@ -374,10 +373,10 @@ def learn_servers(reply: Any, servers: list[Server | None]) -> None:
             servers.append(Server(host=f"{ip}:{port}", ip=ip, port=int(port)))
 
 
-def machine_state(section: RegistrarSection) -> Any:
+def machine_state(section: RegistrarSection, has_password: bool = True) -> Any:
     """The registrar machine's state with the settings of a scenario."""
     state = registrar.REGISTRAR.new()
-    configure(state, section)
+    configure(state, section, has_password)
     return state
 
 

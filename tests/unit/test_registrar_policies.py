@@ -60,9 +60,9 @@ CLIENT = 500
 class Node:
     """A node on its primary, and what it has done since."""
 
-    def __init__(self, policy: str, replicas: int = BOTH, **section) -> None:
+    def __init__(self, policy: str, replicas: int = BOTH, has_password: bool = True, **section) -> None:
         self.node, self.out = registrar.REGISTRAR.new(), effects.OUT.new()
-        configure(self.node, RegistrarSection(policy=policy, **section))
+        configure(self.node, RegistrarSection(policy=policy, **section), has_password)
         self.node.sentinels, self.now_us = 0b111, 1_000 * SECOND
         self.timers: dict[int, int] = {}
         self.asked = 0
@@ -102,9 +102,10 @@ class Node:
         return self.done
 
     def open(self, link: int) -> list[tuple]:
-        """A connect succeeds, and the password with it."""
+        """A connect succeeds, and the password, if there is one, with it."""
         self.hear(link, LINK_OPEN)
-        return self.hear(link, AUTHENTICATED, code=DONE) if self.node.subscription else self.done
+        sends_password = self.node.subscription and self.node.has_password
+        return self.hear(link, AUTHENTICATED, code=DONE) if sends_password else self.done
 
     def lose(self, link: int) -> list[tuple]:
         return self.hear(link, LINK_CLOSED)
@@ -287,6 +288,24 @@ def test_the_password_closes_a_subscription_that_was_left_open():
     node.hear(SUBSCRIPTION_LINK, AUTHENTICATED, code=0)
     assert node.connects() == []
     assert node.register() == [("answer", 1, 500, 0)]
+
+
+@pytest.mark.parametrize("policy", SINCE_2_4)
+def test_without_a_password_the_subscription_stays_and_brings_no_second_look(policy):
+    node = Node(policy, has_password=False)
+    assert node.lose(REDIS_LINK) == [("connect", REDIS_LINK, LOST)]
+    assert node.hear(REDIS_LINK, LINK_OPEN) == [("send", REDIS_LINK, INFO)]
+    node.lose(SUBSCRIPTION_LINK)
+    assert node.done == [("send", REDIS_LINK, INFO), ("connect", SUBSCRIPTION_LINK, FIRST)]
+    assert node.hear(SUBSCRIPTION_LINK, LINK_OPEN) == []
+
+
+@pytest.mark.parametrize("policy", FLEXISIP[:2])
+def test_without_a_password_a_refused_connect_leads_to_the_next_server_at_once(policy):
+    node = Node(policy, has_password=False)
+    node.lose(REDIS_LINK)
+    node.lose(REDIS_LINK)
+    assert ("connect", REDIS_LINK, FIRST) in node.done
 
 
 @pytest.mark.parametrize("policy", SINCE_2_4)
