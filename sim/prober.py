@@ -76,6 +76,6 @@ def _outcome(world, host):
     answer = redis_server.answers_write(world.redis[host], clocks.wall_us(world, host))
     if answer == redis_server.NO_ANSWER:
         return SILENT
-    if answer == redis_server.REFUSED_WRITE or process.busy_us > world.now_us:
+    if answer == redis_server.REFUSED_WRITE or process.listens_us > world.now_us:
         return REFUSED_WRITE
     return ACCEPTED
