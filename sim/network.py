@@ -12,7 +12,7 @@
   and a connect after two minutes; both depend on the number of retransmissions that it is set to. Registrar nodes may
   ask it for less patience (TCP_USER_TIMEOUT), and to probe an idle connection (keepalive).
 * On one local network a neighbour that cannot be asked for its address, one way or the other, is given up after a
-  while; from then on a connect fails after about 3 s with "no route to host".
+  while; from then on a connect fails after about 3 s with "no route to host", and one that hangs does with its next SYN.
 
 Why the easy way, a lost packet comes 0.2 s later, is wrong: the pauses double, and everything on a connection waits
 for the first.
@@ -25,6 +25,7 @@ up its replica), of which the other end would hear when it sends; the coarse tim
 
 from __future__ import annotations
 
+from model import draws
 from model.effects import LINK_CLOSED, LINK_OPEN, MAX_HOSTS, clear
 from model.registrar import REDIS_LINK, SENTINEL_LINK, SUBSCRIPTION_LINK
 from sim import ways
@@ -174,16 +175,24 @@ def try_connect(world, number, now_us):
 
 
 def _plan_next_try(world, number, now_us):
+    """A connect that hangs goes on when the neighbour is given up, unless its SYN is waiting for the address just then.
+
+    Its next SYN joins the search for the address that others have begun, and fails with that.
+    """
     connection = world.connection[number]
+    given_up_us = _given_up_us(world, number)
+    if connection.no_route == 0 and given_up_us != 0 and now_us >= given_up_us:
+        connection.no_route = 1
+        connection.syn_us = now_us - draws.below(world.stream, NO_ROUTE_US)
     if connection.no_route == 1:
         next_us = now_us + PROBE_PERIOD_US
         fails_us = connection.syn_us + NO_ROUTE_US
     else:
         next_us = next_syn_us(connection.syn_us, now_us + 1)
-        fails_us = _given_up_us(world, number)
-        if fails_us == 0 or fails_us > connection.syn_us + world.syn_give_up_us:
-            fails_us = connection.syn_us + world.syn_give_up_us
-    if fails_us != 0 and fails_us <= next_us:
+        fails_us = connection.syn_us + world.syn_give_up_us
+        if given_up_us != 0 and now_us >= given_up_us - NO_ROUTE_US:
+            fails_us = min(fails_us, given_up_us)
+    if fails_us <= next_us:
         _schedule_own(world, number, max(fails_us, now_us), NO_ROUTE)
     else:
         _schedule_own(world, number, next_us, SYN)
