@@ -12,7 +12,7 @@
   and a connect after two minutes; both depend on the number of retransmissions that it is set to. Registrar nodes may
   ask it for less patience (TCP_USER_TIMEOUT), and to probe an idle connection (keepalive).
 * On one local network a neighbour that cannot be asked for its address, one way or the other, is given up after a
-  while; from then on a connect fails after about 3 s with "no route to host", and one that hangs does with its next SYN.
+  while; from then on a connect fails after about 3 s with "no route to host". One that hangs does with its next SYN.
 
 Why the easy way, a lost packet comes 0.2 s later, is wrong: the pauses double, and everything on a connection waits
 for the first.

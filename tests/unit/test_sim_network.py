@@ -159,10 +159,8 @@ def test_a_connect_needs_both_ways_and_is_tried_again_by_the_law_of_syns(wire):
 def test_a_neighbour_that_cannot_answer_is_given_up_even_if_only_one_way_is_dead(wire):
     """A connect that hangs meanwhile fails with the search for the address that its next SYN joins."""
     wire.kill(0, A, B)
-    started_us = wire.state.now_us
-    network.open_connection(wire.state, LINK, actor(REDIS, A), started_us)
-    given_up_us = wire.state.neighbour_us
-    joins_us = network.next_syn_us(started_us, given_up_us)
+    network.open_connection(wire.state, LINK, actor(REDIS, A), wire.state.now_us)
+    joins_us = network.next_syn_us(0, wire.state.neighbour_us)
     wire.run_until(joins_us + network.NO_ROUTE_US)
     (failed_us,) = wire.times(backwards=1)
     assert joins_us <= failed_us <= joins_us + network.NO_ROUTE_US
@@ -171,9 +169,8 @@ def test_a_neighbour_that_cannot_answer_is_given_up_even_if_only_one_way_is_dead
 def test_a_syn_that_waits_for_the_address_fails_when_the_neighbour_is_given_up(wire):
     wire.kill(0, B, A)
     given_up_us = wire.state.neighbour_us
-    started_us = given_up_us - network.NO_ROUTE_US // 2
-    wire.run_until(started_us)
-    network.open_connection(wire.state, LINK, actor(REDIS, A), started_us)
+    wire.run_until(given_up_us - network.NO_ROUTE_US // 2)
+    network.open_connection(wire.state, LINK, actor(REDIS, A), wire.state.now_us)
     wire.run_until(given_up_us + 10_000_000)
     assert wire.times(backwards=1) == [given_up_us]
 
