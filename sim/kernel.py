@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim.dispatch import happen
 from sim.harvest import harvest
 from sim.heap import pop, push
+from sim.outcomes import knows, measure, measure_asked
 from sim.state import MAX_EVENTS
 from sim.steady import prepare
 
@@ -27,18 +28,73 @@ def batch(world, settings, heap, seed, first, count, rows, row_counts):
     return filled
 
 
+def outcomes(world, settings, heap, facts, work, seed, first, count, until, rows):
+    """Simulate runs `first` .. `first + count - 1`; put what each showed into `rows`.
+
+    With `until` (bit n: the n-th milestone) a run ends as soon as these are known, and nothing else is told of it.
+    Returns 0, or -1 - run when a bound was too small in that run.
+    """
+    for index in range(count):
+        outcome = rows[index]
+        if until == 0:
+            run_once(world, settings, heap, seed, first + index)
+        else:
+            _run_until(world, settings, heap, facts, work, seed, first + index, until, outcome)
+        if world.overflow == 1:
+            return -1 - index
+        if until == 0:
+            measure(world, facts, work, outcome)
+        else:
+            measure_asked(world, facts, work, outcome, until)
+        outcome.run = first + index
+        outcome.ended = world.now_us - world.origin_us if until != 0 else facts.horizon_us
+    return 0
+
+
+def _run_until(world, settings, heap, facts, work, seed, run, until, outcome):
+    """Simulate one run up to when the milestones asked for are known.
+
+    A report may bear a later time than now (a sentinel stands still in a flush): what there is decides once that
+    time has come.
+    """
+    prepare(world, settings, seed, run)
+    n = _push_fresh(world, heap, 0)
+    heard = 0
+    latest_us = 0
+    is_new = 0
+    while _goes_on(world, heap, n):
+        if is_new == 1 and heap[0].t_us > latest_us:
+            is_new = 0
+            if knows(world, facts, work, outcome, until):
+                return
+        n = _step(world, heap, n)
+        while heard < world.n_reports:
+            latest_us = max(latest_us, world.report[heard].t_us)
+            heard += 1
+            is_new = 1
+    world.now_us = world.end_us
+
+
 def run_once(world, settings, heap, seed, run):
     """Simulate one run."""
     prepare(world, settings, seed, run)
     n = _push_fresh(world, heap, 0)
-    while n > 0 and world.overflow == 0:
-        if heap[0].t_us > world.end_us:
-            break
-        place = heap[0].place
-        n = pop(heap, n)
-        happen(world, place)
-        n = _push_fresh(world, heap, n)
+    while _goes_on(world, heap, n):
+        n = _step(world, heap, n)
     harvest(world)
+
+
+def _goes_on(world, heap, n):
+    """True while there is something to happen."""
+    return n > 0 and world.overflow == 0 and heap[0].t_us <= world.end_us
+
+
+def _step(world, heap, n):
+    """The next event happens; returns how many are to come."""
+    place = heap[0].place
+    n = pop(heap, n)
+    happen(world, place)
+    return _push_fresh(world, heap, n)
 
 
 def _copy_row(report, row, origin_us):

@@ -354,7 +354,7 @@ def _steady_sentinel(world, settings, host, seed, run):
             _watch_server(world, node, now_us, other, phase, replica_info_us)
         if node.peer[other].watch.known == 1:
             sentinel.create_peer(node.peer[other], now_us)
-            _watch_steadily(world, node.peer[other].watch, now_us, phase.peer_pong_us)
+            _watch_steadily(world, node, node.peer[other].watch, now_us, phase.peer_pong_us)
             join(world, owner, 2 * MAX_HOSTS + 2 * other, actor(SENTINEL, other))
     sentinel.write_file(node)
     set_timer(world, owner, sentinel.TICK, world.now_us + _tick_residual_us(world))
@@ -387,7 +387,7 @@ def _watch_server(world, node, now_us, other, phase, replica_info_us):
     server = node.server[other]
     redis = world.redis[other]
     sentinel.create_server(server, now_us)
-    _watch_steadily(world, server.watch, now_us, phase.pong_us)
+    _watch_steadily(world, node, server.watch, now_us, phase.pong_us)
     server.watch.pc = 1
     server.watch.pc_us = now_us - LONG_AGO_US
     server.watch.heard_us = now_us
@@ -409,14 +409,15 @@ def _watch_server(world, node, now_us, other, phase, replica_info_us):
     redis.subscriber[node.me] = number_ + 1
 
 
-def _watch_steadily(world, watch, now_us, pong_age_us):
+def _watch_steadily(world, node, watch, now_us, pong_age_us):
     """A link that has long stood; the last PING and the last hello are somewhere in their periods."""
+    ping_period_us = min(node.down_after_us, sentinel.PING_PERIOD_US)
     watch.connected = 1
     watch.cc = 1
     watch.cc_us = now_us - LONG_AGO_US
     watch.reconnect_us = now_us - LONG_AGO_US
     watch.ping_us = 0
-    watch.pong_us = now_us - _age_us(world, pong_age_us, sentinel.PING_PERIOD_US + MEAN_RESIDUAL_US)
+    watch.pong_us = now_us - _age_us(world, pong_age_us, ping_period_us + MEAN_RESIDUAL_US)
     watch.last_ping_us = watch.pong_us
     watch.avail_us = watch.pong_us
     watch.publish_us = now_us - draws.below(world.stream, sentinel.PUBLISH_PERIOD_US + MEAN_RESIDUAL_US)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import UsageError
+from model.measures import MILESTONES
 from sim.population import MAX_SIZE
 from study import verbs
 from study.arms import Voice
@@ -99,6 +100,25 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     _server(parser)
 
 
+def _sweep(parser: argparse.ArgumentParser) -> None:
+    _scenario(parser)
+    parser.add_argument(
+        "--grid", action="append", required=True, metavar="KEY=LOW:HIGH:COUNT",
+        help="values of a key, also KEY=VALUE,VALUE,...; repeatable: all combinations",
+    )  # fmt: skip
+    parser.add_argument(
+        "--random", type=whole_number(1, 10_000), metavar="N",
+        help="N settings of a Latin hypercube instead; --grid then names ranges, KEY=LOW:HIGH",
+    )  # fmt: skip
+    _runs(parser)
+    parser.add_argument("--until", action="append", default=[], choices=MILESTONES, metavar="MILESTONE",
+                        help="end runs there: faster, and only that is known; repeatable")  # fmt: skip
+    parser.add_argument("--width", metavar="QUANTITY:PERCENT:MS",
+                        help="end a setting when the interval of that quantile is so narrow")  # fmt: skip
+    parser.add_argument("--jobs", type=whole_number(1, 1024), help="threads (default: one for each core)")
+    parser.add_argument("--on", default="threads", metavar="dask://HOST:PORT", help="a Dask cluster instead of threads")
+
+
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", metavar="SCENARIO", nargs="?", help="its quorum and number of sentinels are taken")
     parser.add_argument("--epochs", type=whole_number(1, 7), default=3, help="attempts explored (default %(default)s)")
@@ -115,6 +135,13 @@ def _conform(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--same-clock", action="store_true", help="all stamps come from one clock: compare them too")
 
 
+def _tune(parser: argparse.ArgumentParser) -> None:
+    from study.tune.options import add
+
+    _scenario(parser)
+    add(parser)
+
+
 VERBS = {
     "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", run=verbs.scenarios),
     "simulate": Verb("predict: run a scenario in virtual time", f"hastudy simulate {VANISH} --runs 200",
@@ -123,7 +150,11 @@ VERBS = {
                    _replay, verbs.replay),
     "compare": Verb("predict and measure, and say whether they agree", f"hastudy compare {VANISH} --real 5",
                     _compare, verbs.compare),
-    "tune": Verb("find the best down-after-milliseconds", f"hastudy tune {VANISH} --objective outage_p95"),
+    "sweep": Verb("predict one scenario under many settings",
+                  f"hastudy sweep {VANISH} --grid sentinel.down_after_ms=1000:20000:20 --until switch_last",
+                  _sweep, verbs.sweep),
+    "tune": Verb("find the best down-after-milliseconds", f"hastudy tune {VANISH} --objective outage_p95",
+                 _tune, verbs.tune),
     "check": Verb("explore all states of the election of three sentinels", "hastudy check", _check, verbs.check),
     "conform": Verb("walk real Sentinel logs through the model",
                     "hastudy conform tests/data/logs/redis-6.2.14-crashes/*", _conform, verbs.conform),

@@ -64,6 +64,26 @@ def simulate(args: argparse.Namespace, voice: Voice) -> ExitCode:
     return ExitCode.OK
 
 
+def sweep(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Predict under many settings. With ``--out`` finished blocks are kept there, and taken up by the next call."""
+    from study import sweep_words
+    from study.sweep import sweep as run
+
+    scenario = _load(args.scenario, args, voice)
+    design = sweep_words.read_settings(args.grid, args.random, args.seed)
+    width = sweep_words.read_width(args.width)
+    with voice.progress(f"simulating {len(design)} settings") as progress:
+        found = run(scenario, design=design, runs=args.runs, seed=args.seed, jobs=args.jobs, on=args.on,
+                    until=args.until, width=width, folder=args.out / "blocks" if args.out else None,
+                    progress=lambda done, all_: progress(done / all_))  # fmt: skip
+    data = found.to_json()
+    _show(args, "sweep", data, sweep_words.to_text(data))
+    if args.out:
+        found.write_csv(args.out / "settings.csv")
+        found.write_runs_csv(args.out / "runs.csv")
+    return ExitCode.OK
+
+
 def replay(args: argparse.Namespace, voice: Voice) -> ExitCode:
     """Measure."""
     scenario, server = arms.on_real_server(_load(args.scenario, args, voice), args.server, voice)
@@ -186,6 +206,22 @@ def conform(args: argparse.Namespace, voice: Voice) -> ExitCode:
     verdict = conforming.check(args.log, args.same_clock)
     _show(args, "conform", conforming.to_json(verdict), conforming.to_text(verdict))
     return ExitCode.OK if verdict.conforms else ExitCode.FINDING
+
+
+def tune(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Advise on the delay."""
+    from study.tune import options, picture, text
+
+    asked = options.read(args)
+    scenario = _load(args.scenario, args, voice)
+    with voice.progress("tuning") as progress:
+        data, curve = options.run(scenario, asked, args.seed, progress)
+    _show(args, "tune", data, text.text(data))
+    if args.out:
+        text.write_tables(args.out, data)
+        picture.save(args.out, data, curve)
+        folders.dump(args.out / "manifest.json", folders.manifest(scenario, args.seed, ["hastudy", *args.command], ()))
+    return ExitCode.OK if data["best"] else ExitCode.FINDING
 
 
 def _load(wanted: str | Path, args: argparse.Namespace, voice: Voice) -> Scenario:
