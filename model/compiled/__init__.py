@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import threading
 import types
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -24,6 +25,9 @@ import numpy as np
 from model.compiled.code import Code, file_of, load
 from model.compiled.language import Array, Program, Type, type_of
 from model.records import Record
+
+_compiling = threading.Lock()
+"""One compilation at a time: threads that need the same code wait for it."""
 
 
 class Compiled:
@@ -50,7 +54,9 @@ class Compiled:
         """
         types = tuple(type_of(argument) for argument in arguments)
         if types not in self._codes:
-            self._codes[types] = self._code(types)
+            with _compiling:
+                if types not in self._codes:
+                    self._codes[types] = self._code(types)
         code, places = self._codes[types]
         words: list[int] = []
         for argument, kind in zip(arguments, types, strict=True):
