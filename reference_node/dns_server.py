@@ -252,14 +252,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HastudyError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    stop = _stopped_by_signal(server, options.zone)
     server.start()
-    print(f"serving {options.zone} on {server.ip}:{server.port}", file=sys.stderr)
-    _serve_until_signal(server, options.zone)
+    print(f"serving {options.zone} on {server.ip}:{server.port}", file=sys.stderr)  # a signal is heard from here on
+    stop.wait()
     server.close()
     return 0
 
 
-def _serve_until_signal(server: NameServer, path: Path) -> None:
+def _stopped_by_signal(server: NameServer, path: Path) -> threading.Event:
+    """Set by SIGINT and SIGTERM; SIGHUP reads the zone again."""
     stop = threading.Event()
 
     def read_again(*_: object) -> None:
@@ -271,7 +273,7 @@ def _serve_until_signal(server: NameServer, path: Path) -> None:
     signal.signal(signal.SIGHUP, read_again)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    return stop
 
 
 if __name__ == "__main__":

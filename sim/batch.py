@@ -7,7 +7,6 @@ processes or threads gives the same.
 from __future__ import annotations
 
 import hashlib
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from model.compiled import compile_function, is_cached, one_to_numpy, source_of
+from model.compiled import compile_function, one_to_numpy, source_of
 from model.measures import MILESTONES
 from model.scenario import Scenario
 from model.trace import Trace
@@ -39,12 +38,7 @@ def iter_batch(
 
 
 def warm_up(scenario: Scenario) -> None:
-    """Compile the engine by one run, or load it from the cache: before workers start, lest each of them compile.
-
-    Says so on a terminal, because it takes a minute or two, once for each version of the machines.
-    """
-    if sys.stderr.isatty() and not is_cached(kernel.batch):
-        print("compiling the batch engine (once for this version, a minute or two) ...", file=sys.stderr)
+    """Compile the engine by one run, or load it from the cache: before workers start, lest each of them compile."""
     list(iter_batch(scenario, seed=0, first=0, count=1))
 
 
@@ -75,8 +69,6 @@ def outcomes(scenario: Scenario, seed: int, first: int, count: int, until: Seque
     room = _room()
     found = np.zeros(count, OUTCOME.dtype)
     root = _compiled(kernel.outcomes)
-    with _compiling:  # by a call for no run
-        root(room.world, settings, room.heap, facts, room.work, seed, first, 0, asked, found[:0])
     for start in range(0, count, CHUNK):
         part = found[start : start + CHUNK]
         failed = root(room.world, settings, room.heap, facts, room.work, seed, first + start, len(part), asked, part)
@@ -103,29 +95,23 @@ def _room() -> _Room:
     return _Room()
 
 
-_compiling = threading.Lock()
-
-
 @cache
 def _compiled(root: Any) -> Any:
     return compile_function(root)
 
 
 class _Engine:
-    """Compiled state and buffers for one scenario."""
+    """One scenario, and room for the reports of its runs."""
 
     def __init__(self, scenario: Scenario, phases: Sequence[dict[str, Any]] | None) -> None:
         self._scenario = scenario
         self._settings = one_to_numpy(SETTINGS, settings_of(scenario, phases))
-        self._world = np.zeros((), WORLD.dtype)
-        self._heap = np.zeros(kernel.HEAP_LENGTH, heap.ENTRY.dtype)
         self._rows = np.zeros(CHUNK * MAX_REPORTS, REPORT_ROW.dtype)
 
     def traces(self, seed: int, first: int, count: int) -> Iterator[Trace]:
         counts = np.zeros(count, np.int64)
-        filled = _compiled(kernel.batch)(
-            self._world, self._settings, self._heap, seed, first, count, self._rows, counts
-        )
+        room = _room()
+        filled = _compiled(kernel.batch)(room.world, self._settings, room.heap, seed, first, count, self._rows, counts)
         assert filled >= 0, f"a bound of sim.state was too small: seed {seed}, run {first - 1 - filled}"
         rows = self._rows[:filled].tolist()
         start = 0

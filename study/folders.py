@@ -19,7 +19,7 @@ import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -86,6 +86,14 @@ def write_inputs(folder: Path, scenario: Scenario, sim: Sequence[Trace], real: S
         write_traces(folder / "sim.ndjson", sim[:KEPT_TRACES])
     if real:
         write_traces(folder / "real.ndjson", real)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table: the keys of its first row, then one line a row; None is empty."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_measures(path: Path, arms: dict[str, Sequence[RunMeasures]]) -> None:

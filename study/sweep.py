@@ -327,7 +327,6 @@ def sweep(
     source = batch.fingerprint()
     settings = [_setting(scenario, values, seed, until, source) for values in wanted]
     with _workers(on, jobs) as (executor, at_once):
-        batch.outcomes(settings[0].scenario, seed, 0, 0, until)  # compiled once, before workers start
         _Run(settings, runs, seed, tuple(until), width, store, progress).work(executor, at_once)
     return Sweep(scenario, seed, tuple(until), settings, store)
 

@@ -19,7 +19,6 @@ real runs by the rules of `study.regression`; every stored run is predicted once
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,7 +111,7 @@ def write(out: Path, found: Findings, command: Sequence[str]) -> None:
     """Write the folder of the report."""
     (out / "tables").mkdir(parents=True, exist_ok=True)
     for name, rows in _tables(found).items():
-        _write_csv(out / "tables" / f"{name}.csv", rows)
+        folders.write_csv(out / "tables" / f"{name}.csv", rows)
     by_name = {cell.name: cell for cell in found.cells}
     naive = naive_constants_s(found.result)
     for name in SHOWN:
@@ -184,13 +183,6 @@ def _row_lines(cell: CellResult) -> Iterable[dict[str, Any]]:
                 "area_high_ms": row.area.get("high_ms")}  # fmt: skip
         shift = {"shift_ms": row.shift_ms, "shift_low_ms": row.shift_low_ms, "shift_high_ms": row.shift_high_ms}
         yield {"cell": cell.name, "quantity": row.name, **arms, **shift, **area, "verdict": each.verdict}
-
-
-def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 # --- pictures --------------------------------------------------------------------------------------------------------

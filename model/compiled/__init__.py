@@ -69,6 +69,9 @@ class Compiled:
         return result
 
     def _code(self, types: tuple[Type, ...]) -> tuple[Code, list[str]]:
+        """Compile it, or read it from the cache; says on a terminal when that takes time."""
+        if sys.stderr.isatty() and not is_cached(self._root):
+            print(f"compiling {_name(self._root)} (once for this version, some seconds) ...", file=sys.stderr)
         program = Program(self._checks)
         words = sum(2 if isinstance(kind, Array) else 1 for kind in types)
         if self._checks:  # the places are known only to who has written the text

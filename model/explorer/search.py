@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from model.compiled import compile_function, is_cached, one_to_numpy, to_numpy
+from model.compiled import compile_function, one_to_numpy, to_numpy
 from model.explorer import kernel
 from model.explorer.election_steps import CHOICE, FORBIDDEN, LOOKED_FOR, SYSTEM
 from model.explorer.packing import RENAMING, pack
@@ -90,7 +89,7 @@ class CompiledSearch(Search):
 
     def __init__(self, system: Any, choices: list[Any], renamings: list[Any], goes_on: bool) -> None:
         super().__init__(system, choices, renamings, goes_on)
-        self.expand = _compiled()
+        self.expand = compile_function(kernel.expand)
         self.system = one_to_numpy(SYSTEM, system)
         self.found = one_to_numpy(kernel.SEARCH, self.found)
         self.choices, self.renamings = to_numpy(CHOICE, choices), to_numpy(RENAMING, renamings)
@@ -104,13 +103,6 @@ class CompiledSearch(Search):
         self.parent = _lengthened(self.parent, room)
         self.table = np.zeros(_table_length(room), np.int32)
         self.found["filed"] = 0
-
-
-def _compiled() -> Callable:
-    """The compiled kernel; says so on a terminal when that takes time, once for each version of the machine."""
-    if not is_cached(kernel.expand) and sys.stderr.isatty():
-        print("compiling the explorer (once for this version, some seconds) ...", file=sys.stderr)
-    return compile_function(kernel.expand)
 
 
 def _table_length(room: int) -> int:

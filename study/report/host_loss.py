@@ -17,7 +17,6 @@ With ``--stored``, real runs of scenarios that have none yet are still measured.
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,10 +102,7 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> dict[str, dict[st
         for each in outcomes
     ]  # fmt: skip
     for name, rows in (("quantities", quantities), ("parts", parts), ("verdicts", verdicts)):
-        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        folders.write_csv(folder / f"{name}.csv", rows)
     by_name: dict[str, dict[str, dict[str, Any]]] = {}
     for row in quantities:
         by_name.setdefault(row["scenario"], {})[row["quantity"]] = row

@@ -6,7 +6,6 @@ A table is a list of rows, a row a mapping of column to value; `write_tables` pu
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +68,7 @@ def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
     """Write each table as CSV."""
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
-        with (folder / "tables" / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        folders.write_csv(folder / "tables" / f"{name}.csv", rows)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
+from study import folders
 from study.tune.curve import OUTAGES, QUANTITIES, UNIT
 
 WORDS = {
@@ -152,7 +152,4 @@ def write_tables(folder: Path, data: dict[str, Any]) -> None:
     ]  # fmt: skip
     for name, rows in (("curve", curve), ("front", data["front"]), ("knobs", data["knobs"])):
         if rows:
-            with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+            folders.write_csv(folder / f"{name}.csv", rows)
