@@ -257,6 +257,8 @@ SIZES: dict[str, tuple[int, ...]] = {
 }
 """What grows, one fault throughout; elsewhere 3 hosts with registrars, no clients, 12.5 s. 16 clients are the most of a
 scenario (crowds are `sim.population`'s, on a time line of one run). Kind: assumed."""
+POPULATIONS = (10_000, 100_000, 1_000_000)
+"""Kind: assumed."""
 GROWTH_RUNS = 200
 """Runs of one measurement, where it is not the runs that grow. Kind: assumed."""
 
@@ -280,6 +282,47 @@ def start_rows() -> list[dict[str, Any]]:
             done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
             imported, ended = map(float, done.stdout.split())
             rows.append({"process": name, "imports_s": imported, "first_run_s": ended - imported})
+    return rows
+
+
+# --- a population ----------------------------------------------------------------------------------------------------
+
+_POPULATION = """
+import resource, time
+from model.scenario import parse
+from sim.population import simulate_population
+from sim.runs import simulate
+scenario = parse({text!r})
+bare = scenario.model_copy(update={{"client": ()}})
+trace = simulate(bare, runs=1, seed={seed})[0]
+simulate_population(scenario, trace, 100, {seed})
+before_kb, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+curves = simulate_population(scenario, trace, {size}, {seed})
+ended, after_kb = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(ended - begun, before_kb, after_kb, int(curves.asked_per_s.sum()))
+"""
+_CROWD = "".join(
+    f'[[client]]\nname = "phone{number}"\nclass = "{of_class}"\ntransport = "{transport}"\nexpires_s = 3600\n'
+    for number, (of_class, transport) in enumerate(
+        (("ideal", "udp"), ("ideal", "tcp"), ("ideal", "tls"), ("baresip", "udp"), ("baresip", "tcp"))
+    )
+)
+"""Clients without keep-alives. Kind: assumed."""
+
+
+def population_rows() -> list[dict[str, Any]]:
+    """A host with a node vanishes, and the hour after: processor time and memory, each size in a process of its own."""
+    text = _HEAD.format(horizon_ms=3_600_000, quorum=2) + '[[host]]\nname = "host1"\n[[host]]\nname = "host2"\n'
+    text += '[[host]]\nname = "host3"\n[probe]\nregister_period_ms = 1000\n' + _CROWD
+    rows = []
+    for size in POPULATIONS:
+        program = _POPULATION.format(text=text, size=size, seed=SEED)
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+        took_s, before_kb, after_kb, asked = (float(word) for word in done.stdout.split())
+        rows.append(
+            {"clients": size, "cpu_s": took_s, "us_a_client": 1e6 * took_s / size, "registers": asked,
+             "before_mb": before_kb / 1024, "most_mb": after_kb / 1024}
+        )  # fmt: skip
     return rows
 
 
@@ -309,13 +352,15 @@ def measure(only: str, repetitions: int) -> dict[str, Any]:
         result["growth"] = growth_rows(repetitions)
     if only in ("all", "start"):
         result["start"] = start_rows()
+    if only in ("all", "population"):
+        result["population"] = population_rows()
     return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of the script; the exit code."""
     parser = argparse.ArgumentParser(description="How fast the engines are, as ratios within one run.")
-    parser.add_argument("--only", choices=("all", "workload", "engine", "growth", "start"), default="all")
+    parser.add_argument("--only", choices=("all", "workload", "engine", "growth", "start", "population"), default="all")
     parser.add_argument("--repetitions", type=int, default=5, help="of every row (5)")
     parser.add_argument("--json", action="store_true", help="JSON on standard output")
     parser.add_argument("--out", type=Path, help="write the JSON to this file, too")
@@ -340,7 +385,7 @@ def _report(result: dict[str, Any]) -> str:
             headers = [table, "runs/s of CPU", "range", "M events/s", "ratio"]
             parts.append(tabulate(rows, headers, disable_numparse=True, tablefmt="github"))
     parts += [f"Left out: {reason}" for reason in result.get("left_out", ())]
-    for table in ("growth", "start"):
+    for table in ("growth", "start", "population"):
         if table in result:
             parts.append(tabulate(result[table], "keys", floatfmt=".2f", tablefmt="github"))
     return "\n\n".join(parts)

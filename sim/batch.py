@@ -21,7 +21,7 @@ from model.trace import Trace
 from sim import heap, kernel
 from sim.outcome_records import FACTS, OUTCOME, WORK, facts_of
 from sim.settings import settings_of, trace_of
-from sim.state import MAX_REPORTS, REPORT_ROW, WORLD
+from sim.state import MAX_REPORTS, REPORT_ROW, WORLD, no_room
 from sim.steady import SETTINGS
 
 CHUNK = 50
@@ -38,8 +38,8 @@ def iter_batch(
 
 
 def warm_up(scenario: Scenario) -> None:
-    """Compile the engine by one run, or load it from the cache: before workers start, lest each of them compile."""
-    list(iter_batch(scenario, seed=0, first=0, count=1))
+    """Compile the engine or load it from the cache, by a call for no run: before workers start, lest each compile."""
+    list(_Engine(scenario, None).traces(seed=0, first=0, count=0))
 
 
 def outcomes(scenario: Scenario, seed: int, first: int, count: int, until: Sequence[str] = ()) -> np.ndarray:
@@ -72,7 +72,8 @@ def outcomes(scenario: Scenario, seed: int, first: int, count: int, until: Seque
     for start in range(0, count, CHUNK):
         part = found[start : start + CHUNK]
         failed = root(room.world, settings, room.heap, facts, room.work, seed, first + start, len(part), asked, part)
-        assert failed == 0, f"a bound of sim.state was too small: seed {seed}, run {first + start - 1 - failed}"
+        if failed != 0:
+            raise no_room(scenario.name, seed, first + start - 1 - failed)
     return found
 
 
@@ -112,7 +113,8 @@ class _Engine:
         counts = np.zeros(count, np.int64)
         room = _room()
         filled = _compiled(kernel.batch)(room.world, self._settings, room.heap, seed, first, count, self._rows, counts)
-        assert filled >= 0, f"a bound of sim.state was too small: seed {seed}, run {first - 1 - filled}"
+        if filled < 0:
+            raise no_room(self._scenario.name, seed, first - 1 - filled)
         rows = self._rows[:filled].tolist()
         start = 0
         for index in range(count):

@@ -52,6 +52,24 @@ def pop(heap, n):
     return n
 
 
+def replace(heap, n, t_us, order, place):
+    """Put an entry into a heap of n in place of the first one: what happens soon is at its place at once."""
+    at = 0
+    down = 1
+    while down < n:
+        if down + 1 < n:
+            right = heap[down + 1]
+            down += _is_before(right.t_us, right.order, heap[down])
+        if _is_before(t_us, order, heap[down]):
+            break
+        _copy(heap[down], heap[at])
+        at = down
+        down = 2 * at + 1
+    heap[at].t_us = t_us
+    heap[at].order = order
+    heap[at].place = place
+
+
 def _is_before(t_us, order, entry):
     return (t_us < entry.t_us) | ((t_us == entry.t_us) & (order < entry.order))
 

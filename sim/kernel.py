@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.dispatch import happen
 from sim.harvest import harvest
-from sim.heap import pop, push
+from sim.heap import pop, push, replace
 from sim.outcomes import knows, measure, measure_asked
 from sim.state import MAX_EVENTS
 from sim.steady import prepare
@@ -58,7 +58,7 @@ def _run_until(world, settings, heap, facts, work, seed, run, until, outcome):
     time has come.
     """
     prepare(world, settings, seed, run)
-    n = _push_fresh(world, heap, 0)
+    n = push_fresh(world, heap, 0, 0)
     heard = 0
     latest_us = 0
     is_new = 0
@@ -67,7 +67,7 @@ def _run_until(world, settings, heap, facts, work, seed, run, until, outcome):
             is_new = 0
             if knows(world, facts, work, outcome, until):
                 return
-        n = _step(world, heap, n)
+        n = step(world, heap, n)
         while heard < world.n_reports:
             latest_us = max(latest_us, world.report[heard].t_us)
             heard += 1
@@ -78,9 +78,9 @@ def _run_until(world, settings, heap, facts, work, seed, run, until, outcome):
 def run_once(world, settings, heap, seed, run):
     """Simulate one run."""
     prepare(world, settings, seed, run)
-    n = _push_fresh(world, heap, 0)
+    n = push_fresh(world, heap, 0, 0)
     while _goes_on(world, heap, n):
-        n = _step(world, heap, n)
+        n = step(world, heap, n)
     harvest(world)
 
 
@@ -89,12 +89,18 @@ def _goes_on(world, heap, n):
     return n > 0 and world.overflow == 0 and heap[0].t_us <= world.end_us
 
 
-def _step(world, heap, n):
-    """The next event happens; returns how many are to come."""
-    place = heap[0].place
-    n = pop(heap, n)
-    happen(world, place)
-    return _push_fresh(world, heap, n)
+def step(world, heap, n):
+    """The next event happens; returns how many are to come.
+
+    It leaves the heap only then: what it gives rise to mostly happens next, and then takes its place.
+    """
+    happen(world, heap[0].place)
+    if world.n_fresh == 0:
+        return pop(heap, n)
+    place = world.fresh[0]
+    event = world.event[place]
+    replace(heap, n, event.t_us, event.order, place)
+    return push_fresh(world, heap, n, 1)
 
 
 def _copy_row(report, row, origin_us):
@@ -107,8 +113,9 @@ def _copy_row(report, row, origin_us):
     row.code = report.code
 
 
-def _push_fresh(world, heap, n):
-    for index in range(world.n_fresh):
+def push_fresh(world, heap, n, first):
+    """Put what was scheduled since the last look, from number `first` on, on the heap of n; returns its length."""
+    for index in range(first, world.n_fresh):
         place = world.fresh[index]
         event = world.event[place]
         push(heap, n, event.t_us, event.order, place)

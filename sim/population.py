@@ -6,7 +6,7 @@ out of service, what the nodes are asked, how long their queues get; and how man
 
 >>> from model.scenario import load
 >>> from sim.runs import simulate
->>> scenario = load("scenarios/phone/host_vanishes.toml")
+>>> scenario = load("scenarios/phone/phones_host_vanishes.toml")
 >>> curves = simulate_population(scenario, simulate(scenario, runs=1, seed=1)[0], size=1000, seed=1)
 >>> bool(0.3 < curves.share_out.max() < 0.4)
 True
@@ -14,29 +14,35 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from model import srv
+from model import sip_client
 from model.client_classes import CLASSES, configure
 from model.compiled import compile_function, to_numpy
+from model.errors import HastudyError
 from model.scenario import Client, Scenario
 from model.trace import Trace
 from sim import network, timeline
 from sim import population_kernel as kernel
 from sim.heap import ENTRY
 from sim.settings import CERTIFICATES, TRANSPORTS
+from sim.sleepers import SLEEPER, SPILL
 from sim.steady import START_US
 
 MAX_SIZE = 1_000_000
-"""Most members: 2 KB of memory each, and as much again for the agenda. Kind: assumed."""
+"""Most members: 0.1 KB of memory each, and more while they are busy. Kind: assumed."""
 
-EVENTS_PER_MEMBER = 6
-"""Places of the agenda for each member: its timers, its binding, and what is under way. Kind: assumed."""
+EVENTS_PER_MEMBER = 16
+"""Places of the agenda for each member: what is under way between it and the nodes. Only those that are ever needed
+take memory. Kind: assumed."""
+
+CHUNKS_PER_MEMBER = 8
+"""Chunks for what does not fit into a sleeper, likewise. Kind: assumed."""
 
 SPARE_EVENTS = 10_000
 
@@ -44,6 +50,12 @@ HEADROOM_US = 2_000_000
 """The population starts this long before the first fault. Kind: assumed."""
 
 FAR_US = 1 << 59
+
+ALIKE = ("client.behaviour", "client.answer_", "client.me", "client.hash_key", "client.stream.key", "kind")
+"""Of a member: the same for all of its kind, or told by its number."""
+
+SECOND_FLOW = ("client.flow[1]", "flow[1]", *(f"timer_us[{which}]" for which in range(5, 10)))
+"""Of a member: what only those have that keep two flows."""
 
 US_PER_S = 1_000_000
 
@@ -164,17 +176,42 @@ def simulate_population(
         raise ValueError(f"a population has 1 to {MAX_SIZE} members and at least one class, not {size} and {len(mix)}")
     capacity = capacity or Capacity()
     seconds = -(-(trace.horizon_us + HEADROOM_US) // US_PER_S)
-    population = np.zeros((), kernel.POPULATION.dtype)
-    stretches = _stretches(scenario, trace, seconds * US_PER_S)
-    _fill(population, scenario, trace, capacity, seconds * US_PER_S)
-    members = _members(mix, size)
-    events = np.zeros(EVENTS_PER_MEMBER * size + len(stretches) + SPARE_EVENTS, kernel.EVENT.dtype)
-    slots = np.zeros(seconds * US_PER_S // kernel.SLOT_US, np.int64)
-    heap = np.zeros(len(events), ENTRY.dtype)
+    kinds = _turns([client.share for client in mix], size)
     counts = np.zeros((kernel.ROWS_BEFORE_KINDS + len(mix), seconds), np.int64)
-    _compiled()(population, members, stretches, events, slots, heap, counts.ravel(), seed)
-    assert population["overflow"] == 0, f"EVENTS_PER_MEMBER is too small: seed {seed}"
-    return _curves(mix, members, counts)
+    shared = _shared(scenario, trace, capacity, seconds * US_PER_S, seed)
+    stretches = _stretches(scenario, trace, seconds * US_PER_S)
+    lives = _live(shared, stretches, _prototypes(scenario, mix, stretches), kinds, counts)
+    if shared["overflow"]:
+        raise HastudyError(
+            f"{scenario.name}, run {trace.run}, seed {seed}: a population of {size} has more under way than there is "
+            f"room for ({EVENTS_PER_MEMBER} messages and {CHUNKS_PER_MEMBER} chunks each)\n\n"
+            "hint: fewer members, a shorter horizon, or clients without keep-alives"
+        )
+    return _curves(mix, kinds, lives, counts)
+
+
+def _live(
+    shared: Any, stretches: np.ndarray, prototypes: np.ndarray, kinds: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Run the kernel: fills `counts`, returns what became of each member."""
+    size, seconds = len(kinds), counts.shape[1]
+    places = list(_places(shared["hosts"], prototypes["client"]["flows"].max()))
+    shared["string"]["places"] = len(places)
+    shared["string"]["place"][: len(places)] = places
+    member = np.zeros(1, kernel.MEMBER.dtype)
+    sleepers = np.zeros(size, SLEEPER.dtype)
+    sleepers["word"][:, 0] = kinds
+    spill = np.zeros(CHUNKS_PER_MEMBER * size, SPILL.dtype)
+    events = np.zeros(EVENTS_PER_MEMBER * size + len(stretches) + SPARE_EVENTS, kernel.EVENT.dtype)
+    slots, beds = np.zeros((2, seconds * US_PER_S // kernel.SLOT_US), np.int64)
+    heap = np.zeros(len(events) + size, ENTRY.dtype)
+    lives = np.zeros(size, kernel.LIFE.dtype)
+    words, models = member.view(np.int64), prototypes.view(np.int64)
+    _compiled()(
+        shared, member[0:1].reshape(()), words, models, sleepers, spill, stretches, events, slots, beds, heap,
+        counts.ravel(), lives,
+    )  # fmt: skip
+    return lives
 
 
 @cache
@@ -201,13 +238,14 @@ def _stretches(scenario: Scenario, trace: Trace, length_us: int) -> np.ndarray:
     return to_numpy(kernel.STRETCH, rows[::-1])
 
 
-def _fill(population: Any, scenario: Scenario, trace: Trace, capacity: Capacity, length_us: int) -> None:
+def _shared(scenario: Scenario, trace: Trace, capacity: Capacity, length_us: int, seed: int) -> Any:
+    population = np.zeros((), kernel.POPULATION.dtype)
+    population["seed"] = seed
     population["start_us"], population["end_us"] = START_US, START_US + length_us
     for name in ("service_us", "handshake_us", "queue_limit", "round_trip_us"):
         population[name] = getattr(capacity, name)
     population["retry_after_s"] = scenario.registrar.retry_after_s
     population["answers_ping"] = int(scenario.registrar.pong_while_unavailable)
-    population["ttl_s"] = scenario.dns.ttl_s
     population["hosts"], population["seconds"] = len(scenario.host), length_us // US_PER_S
     outages = {event.event: event.t_us for event in trace.events if event.event in ("dns-stop", "dns-start")}
     for name, key in (("dns_stops_us", "dns-stop"), ("dns_starts_us", "dns-start")):
@@ -215,26 +253,44 @@ def _fill(population: Any, scenario: Scenario, trace: Trace, capacity: Capacity,
     population["give_up_us"] = network.give_up_us(scenario.network.tcp_retries2)
     population["connect_give_up_us"] = network.syn_give_up_us(scenario.network.tcp_syn_retries)
     for number, host in enumerate(scenario.host):
-        node = population["node"][number]
-        node["priority"], node["weight"] = host.srv_priority, host.srv_weight
-        node["certificate"] = CERTIFICATES[host.certificate]
+        population["node"][number]["certificate"] = CERTIFICATES[host.certificate]
+    return population
 
 
-def _members(mix: Sequence[Client], size: int) -> np.ndarray:
-    """Members by turns: any number of them has about the shares that were asked for."""
-    kinds = _turns([client.share for client in mix], size)
+def _places(hosts: int, flows: int) -> Iterator[int]:
+    """Integers of a member that differ from member to member, for `sim.sleepers`."""
+    for place, (path, each, _, index) in enumerate(kernel.MEMBER.leaves(kernel.MEMBER.new())):
+        is_of_no_host = path.startswith(("client.list_host", "client.avoid")) and index >= hosts
+        is_of_no_flow = path.startswith(SECOND_FLOW) and flows < sip_client.MAX_FLOWS
+        if not path.startswith(ALIKE) and not is_of_no_host and not is_of_no_flow:
+            yield 2 * place + each.is_time
+
+
+def _prototypes(scenario: Scenario, mix: Sequence[Client], stretches: np.ndarray) -> np.ndarray:
+    """A member of each kind, in the state that most of them are in most of the time: registered."""
+    nodes = sorted(set(stretches["node"].tolist()))
     prototypes = []
     for number, client in enumerate(mix):
         member = kernel.MEMBER.new()
         configure(member.client, CLASSES[client.class_], TRANSPORTS[client.transport], client.expires_s, 0, 0)
         member.kind = number
+        member.answer_code, member.answer_seconds = 200, client.expires_s
+        _fill_answer(member.client, scenario, nodes)
+        for flow in member.client.flow[: member.client.flows]:
+            flow.phase, flow.link, flow.is_registered = sip_client.IDLE, sip_client.OPEN, 1
+            flow.asked_s = flow.granted_s = client.expires_s
         prototypes.append(member)
-    members = to_numpy(kernel.MEMBER, prototypes)[kinds]
-    numbers = np.arange(size)
-    members["client"]["me"] = numbers % 255
-    # What a program draws once for all its life differs from member to member.
-    members["client"]["hash_key"] = numbers * 2_654_435_761 % srv.HASH_KEYS
-    return members
+    return to_numpy(kernel.MEMBER, prototypes)
+
+
+def _fill_answer(client: Any, scenario: Scenario, nodes: Sequence[int]) -> None:
+    """What the DNS answers: it never changes."""
+    client.answer_ttl_s = scenario.dns.ttl_s
+    client.answer_count = client.list_count = len(nodes)
+    for place, node in enumerate(nodes):
+        client.answer_host[place] = node
+        client.answer_priority[place] = scenario.host[node].srv_priority
+        client.answer_weight[place] = scenario.host[node].srv_weight
 
 
 def _turns(shares: Sequence[int], size: int) -> np.ndarray:
@@ -243,15 +299,13 @@ def _turns(shares: Sequence[int], size: int) -> np.ndarray:
     ends = np.cumsum(shares) / sum(shares)
     # A low-discrepancy sequence instead of chance: the golden ratio.
     points = (numbers * 0.6180339887498949) % 1.0
-    return np.minimum(np.searchsorted(ends, points, side="right"), len(shares) - 1)
+    return np.minimum(np.searchsorted(ends, points, side="right"), len(shares) - 1).astype(np.uint8)
 
 
-def _curves(mix: Sequence[Client], members: np.ndarray, counts: np.ndarray) -> Curves:
-    size = len(members)
-    kinds = members["kind"]
+def _curves(mix: Sequence[Client], kinds: np.ndarray, lives: np.ndarray, counts: np.ndarray) -> Curves:
+    size = len(kinds)
     sizes = np.maximum(np.bincount(kinds, minlength=len(mix)), 1)
     started_us = START_US + HEADROOM_US
-    came_back = (members["back_us"] > 0) & (members["is_out"] == 0) & (members["first_out_us"] > 0)
     return Curves(
         kinds=tuple(client.name for client in mix),
         size=size,
@@ -264,6 +318,6 @@ def _curves(mix: Sequence[Client], members: np.ndarray, counts: np.ndarray) -> C
         lost_per_s=counts[kernel.LOST],
         longest_wait_s=counts[kernel.LONGEST_WAIT] / US_PER_S,
         kind_of=kinds,
-        outage_s=members["out_us"] / US_PER_S,
-        back_s=np.where(came_back, (members["back_us"] - started_us) / US_PER_S, np.nan),
+        outage_s=lives["out_us"] / US_PER_S,
+        back_s=np.where(lives["back_us"] > 0, (lives["back_us"] - started_us) / US_PER_S, np.nan),
     )

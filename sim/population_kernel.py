@@ -4,8 +4,9 @@ Every member runs the client machine (`model.sip_client`) by itself. What member
 with one queue (`Node.free_us`), so a storm of registrations lengthens answers, and long answers bring retransmissions
 and give-ups. Nodes behave as `sim.timeline` says.
 
-The agenda is a calendar: one list of events for each `SLOT_US`, and a small heap for the slot that is now, because a
-million timers in one heap would spend their time in cache misses.
+Most members sleep (`sim.sleepers`): one is unpacked for each event of its own, and packed again. What is under way
+between members and nodes, and who wakes next, is a calendar: lists for each `SLOT_US`, and a small heap for the slot
+that is now, because a million timers in one heap would spend their time in cache misses.
 
 A member is *in service* while its binding is alive: its node can be reached, the flow it came by lives (TCP, TLS: a
 node that dies takes them along), and it has not expired. There is one for each member, whatever its flows: the last one
@@ -17,7 +18,7 @@ retransmission of TCP segments to a host that comes back (they arrive at its ret
 
 from __future__ import annotations
 
-from model import draws, sip_client
+from model import draws, sip_client, srv
 from model.effects import (
     CANCEL_TIMER,
     CLOSE,
@@ -40,6 +41,7 @@ from model.effects import (
 )
 from model.records import FAR_FUTURE_US, Record, duration, flag, instant, nested, number
 from sim.heap import pop, push
+from sim.sleepers import STRING, file, kind_of, pack, unfile, unpack
 from sim.timeline import DEAD, FROZEN, HANGS, REFUSES, SERVES, SILENT
 
 COUNTS_US = 1_000_000
@@ -52,9 +54,9 @@ SLOT_US = 10_000
 # ... that reach a node,
 SYN, HELLO, REQUEST, PING = 1, 2, 3, 4
 # ... a member,
-OPENED, CLOSED, ANSWER, PONG, NAMES, TIMER = 5, 6, 7, 8, 9, 10
+OPENED, CLOSED, ANSWER, PONG, NAMES = 5, 6, 7, 8, 9
 # ... or what they share.
-EXPIRY, CHANGE = 11, 12
+CHANGE = 10
 
 _ANY = FAR_FUTURE_US
 
@@ -64,11 +66,11 @@ EVENT = Record(
     [
         instant("t_us", "when"),
         number("order", "events of one instant happen in this order", 0, _ANY),
-        number("kind", "SYN .. CHANGE", 0, 12),
+        number("kind", "SYN .. CHANGE", 0, 10),
         number("member", "whom it concerns; CHANGE: which stretch", 0, _ANY),
-        number("which", "timer, or flow", 0, sip_client.TIMERS),
-        number("life", "of the timer, flow or binding: valid only while this is current", 0, _ANY),
-        number("request", "REQUEST, ANSWER: number of the transaction", 0, _ANY),
+        number("which", "the flow", 0, sip_client.LINKS),
+        number("life", "of the flow: valid only while this is current", 0, _ANY),
+        number("request", "REQUEST, ANSWER: number of the transaction; PING: see `_joins`", 0, _ANY),
         number("code", "ANSWER: status; CLOSED: why; OPENED: certificate", 0, 999),
         number("seconds", "REQUEST, ANSWER: as in a message", 0, _ANY, "s"),
         number("next", "1 + place of the next one of the slot, or of the free list", 0, _ANY),
@@ -96,8 +98,7 @@ NODE = Record(
         number("stretch", "1 + number of the stretch that it is in, 0 = the host has no node", 0, _ANY),
         instant("free_us", "when it is done with what it has"),
         number("bound", "bindings that are here, alive but for the node", 0, _ANY),
-        number("priority", "of its SRV record", 0, 65_535),
-        number("weight", "of its SRV record", 0, 65_535),
+        number("held", "datagrams in the buffer of its socket while it is frozen", 0, _ANY),
         number("certificate", "what its certificate is", 0, 15),
     ],
 )
@@ -108,6 +109,7 @@ FLOW = Record(
     [
         number("host", "1 + host of its node, 0 = none", 0, MAX_HOSTS),
         number("life", "counts its lives", 0, _ANY),
+        flag("is_held", "a keep-alive waits for a host that is silent, or a node that is frozen"),
     ],
 )
 
@@ -117,7 +119,7 @@ MEMBER = Record(
     [
         nested("client", "its machine", sip_client.CLIENT),
         nested("flow", "its flows", FLOW, sip_client.MAX_FLOWS),
-        number("timer_life", "of its timers", 0, _ANY, count=sip_client.TIMERS),
+        instant("timer_us", "when its timers are due, 0 = not set", sip_client.TIMERS),
         number("kind", "which part of the mix it belongs to", 0, 255),
         number("asked_node", "1 + host of the node that its latest request reached, 0 = none", 0, MAX_HOSTS),
         number("asked", "number of that request", 0, _ANY),
@@ -126,12 +128,20 @@ MEMBER = Record(
         number("answer_seconds", "its `seconds`", 0, _ANY, "s"),
         number("bound_host", "1 + host of the node of its binding, 0 = none that lives", 0, MAX_HOSTS),
         number("bound_flow", "the flow that its binding came by", 0, sip_client.MAX_FLOWS - 1),
-        number("binding_life", "counts its bindings", 0, _ANY),
+        instant("bound_until_us", "when its binding ends, 0 = it has none that could"),
         flag("is_out", "it is out of service"),
         instant("out_since_us", "since when"),
-        instant("first_out_us", "when it first was, 0 = never"),
-        instant("back_us", "when it was last back in service"),
+        instant("back_us", "when it was last back in service, 0 = never"),
         duration("out_us", "time out of service so far"),
+    ],
+)
+
+LIFE = Record(
+    "Life",
+    "What became of a member.",
+    [
+        duration("out_us", "its time out of service"),
+        instant("back_us", "when it was last back in service, 0 = it never was out, or still is"),
     ],
 )
 
@@ -148,7 +158,6 @@ POPULATION = Record(
         number("queue_limit", "requests by UDP that wait for a node; more are lost", 0, _ANY),
         number("retry_after_s", "Retry-After of a refusal, 0 = none", 0, _ANY, "s"),
         number("answers_ping", "1 = nodes answer keep-alives also while they refuse", 0, 1),
-        number("ttl_s", "how long SRV records may be kept", 0, 604_800, "s"),
         instant("dns_stops_us", "when the name server falls silent"),
         instant("dns_starts_us", "when it answers again"),
         duration("give_up_us", "kernels give up unacknowledged data after this"),
@@ -158,10 +167,12 @@ POPULATION = Record(
         number("seconds", "length of the curves", 0, _ANY, "s"),
         nested("out", "output buffer of the machine", OUT),
         nested("message", "what is handed to the machine", MESSAGE),
+        number("seed", "master seed of all draws", 0, _ANY),
         number("order", "events scheduled so far", 0, _ANY),
-        number("free", "1 + first free place of the agenda", 0, _ANY),
+        number("free", "1 + first free place of the agenda that was used before", 0, _ANY),
+        number("places", "places of the agenda ever used; the first one is nobody's", 0, _ANY),
         number("heap_length", "events of the slot that is now", 0, _ANY),
-        number("happened", "events that happened", 0, _ANY),
+        nested("string", "of bits that a sleeper is made of", STRING),
         number("overflow", "1 = the agenda was too small: the run is void", 0, 1),
     ],
 )
@@ -175,71 +186,158 @@ OUT_OF_SERVICE, UNANSWERABLE, ARRIVED, CONFIRMED, LOST, LONGEST_WAIT = 0, 1, 2, 
 ROWS_BEFORE_KINDS = 6
 
 
-def run(population, members, stretches, events, slots, heap, counts, seed):
+def run(population, member, words, prototypes, sleepers, spill, stretches, events, slots, beds, heap, counts, lives):
     """Run the population from its start to its end.
 
     Parameters
     ----------
     population : POPULATION
-    members : array of MEMBER
+    member, words : MEMBER, array of int64
+        Room for the one member that is awake, and the same memory as integers.
+    prototypes : array of int64
+        What the members of each kind are made of.
+    sleepers, spill : arrays of SLEEPER, SPILL
+        The members, and room for what does not fit into one. `word[0]` holds the number of its kind.
     stretches : array of STRETCH
         In order of time.
-    events, slots, heap : arrays
-        Places of the agenda (`EVENT`), 1 + first event of each slot, and the heap (`sim.heap`) of the slot that is now.
+    events, slots, beds, heap : arrays
+        Places of the agenda (`EVENT`), 1 + first event of each slot, 1 + first sleeper that wakes in each, and the heap
+        (`sim.heap`) of the slot that is now; there, places from ``len(events)`` on are sleepers.
     counts : array of int64
         Filled, row by row of `seconds` each: those of this module, then one for each kind. See `sim.population.Curves`.
-    seed : int
-        Master seed of all draws.
+    lives : array of LIFE
+        Filled.
     """
-    _begin(population, members, stretches, events, slots, counts, seed)
+    _begin(population, stretches, events, slots)
+    for index in range(len(sleepers)):
+        if population.overflow == 1:
+            return
+        _rise(population, member, words, prototypes, kind_of(sleepers[index]), index)
+        _settle(population, member, stretches, events, slots, counts, index)
+        _sleep(population, member, words, prototypes, sleepers, spill, beds, index)
     for slot in range(len(slots)):
-        _take_slot(population, events, slots, heap, slot)
+        _take_slot(population, events, slots, sleepers, beds, heap, slot)
         while population.heap_length > 0 and population.overflow == 0:
             place = heap[0].place
+            population.now_us = heap[0].t_us
             population.heap_length = pop(heap, population.heap_length)
-            event = events[place]
-            population.now_us = event.t_us
-            population.happened += 1
-            _happen(population, members, stretches, events, slots, counts, event)
-            events[place].next = population.free
-            population.free = place + 1
-            _take_slot(population, events, slots, heap, slot)
+            if place >= len(events):
+                index = place - len(events)
+                if sleepers[index].due_us == population.now_us:  # else it was woken since
+                    sleepers[index].due_us = 0
+                    _wake(population, member, words, prototypes, sleepers, spill, index)
+                    _ring(population, member, stretches, events, slots, counts, index)
+                    _sleep(population, member, words, prototypes, sleepers, spill, beds, index)
+            elif events[place].kind == CHANGE:
+                number_ = events[place].member
+                _release(population, events, place)
+                _change(
+                    population, member, words, prototypes, sleepers, spill, stretches, events, slots, beds, counts,
+                    number_,
+                )  # fmt: skip
+            else:
+                index = events[place].member
+                _wake(population, member, words, prototypes, sleepers, spill, index)
+                _happen(population, member, stretches, events, slots, counts, events[place])
+                _release(population, events, place)
+                _sleep(population, member, words, prototypes, sleepers, spill, beds, index)
+            _take_slot(population, events, slots, sleepers, beds, heap, slot)
         if (slot + 1) * SLOT_US % COUNTS_US == 0:
             _sample(population, stretches, counts, (slot + 1) * SLOT_US // COUNTS_US - 1)
-    for index in range(len(members)):
-        if members[index].is_out == 1:
-            members[index].out_us += population.end_us - members[index].out_since_us
+    for index in range(len(sleepers)):
+        if population.overflow == 1:
+            return
+        _wake(population, member, words, prototypes, sleepers, spill, index)
+        _sum_up(population, member, lives[index])
+
+
+# --- members ---------------------------------------------------------------------------------------------------------
+
+
+def _rise(population, member, words, prototypes, kind, index):
+    """Make `member` one that has just been made: its kind, and what is its own by its number."""
+    for place in range(len(words)):
+        words[place] = prototypes[kind * len(words) + place]
+    member.client.me = index % 255
+    # What a program draws once for all its life differs from member to member.
+    member.client.hash_key = index * 2_654_435_761 % srv.HASH_KEYS
+    draws.start(member.client.stream, population.seed, 0, index, _BEHAVIOUR)
+
+
+def _wake(population, member, words, prototypes, sleepers, spill, index):
+    """Make `member` the one that sleeps there."""
+    _rise(population, member, words, prototypes, kind_of(sleepers[index]), index)
+    unpack(population.string, sleepers[index], spill, words)
+
+
+def _sleep(population, member, words, prototypes, sleepers, spill, beds, index):
+    """Pack `member`, and file it by its next timer."""
+    sleeper = sleepers[index]
+    pack(population.string, sleeper, spill, words, prototypes, member.kind)
+    population.overflow |= population.string.overflow
+    due_us = _due_us(member)
+    if due_us >= population.end_us:
+        due_us = 0
+    if due_us == sleeper.due_us:
+        return
+    unfile(sleepers, beds, index)
+    sleeper.due_us = due_us
+    if due_us != 0:
+        file(sleepers, beds, index, (due_us - population.start_us) // SLOT_US)
+
+
+def _due_us(member):
+    """When something is due for a member by itself, 0 = never."""
+    due_us = member.bound_until_us
+    for which in range(sip_client.TIMERS):
+        timer_us = member.timer_us[which]
+        if timer_us != 0 and (due_us == 0 or timer_us < due_us):
+            due_us = timer_us
+    return due_us
+
+
+def _ring(population, member, stretches, events, slots, counts, index):
+    """What is due for a member: one timer, or the end of its binding."""
+    if member.bound_until_us == population.now_us:
+        member.bound_until_us = 0
+        _unbind(population, member, stretches, counts)
+        return
+    which = 0
+    while member.timer_us[which] != population.now_us:
+        which += 1
+    member.timer_us[which] = 0
+    population.out.n = 0
+    sip_client.on_timer(member.client, population.now_us, which, population.out)
+    _carry_out(population, member, stretches, events, slots, counts, index)
+
+
+def _sum_up(population, member, life):
+    """What became of a member."""
+    life.out_us = member.out_us
+    life.back_us = member.back_us
+    if member.is_out == 1:
+        life.out_us += population.end_us - member.out_since_us
+        life.back_us = 0
 
 
 # --- the start -------------------------------------------------------------------------------------------------------
 
 
-def _begin(population, members, stretches, events, slots, counts, seed):
-    """Empty the agenda, put the nodes' lines on it, and every member somewhere in its refresh period."""
+def _begin(population, stretches, events, slots):
+    """Empty the agenda, and put the nodes' lines on it."""
     population.now_us = population.start_us
-    population.order = 0
-    population.heap_length = 0
-    population.happened = 0
-    population.overflow = 0
-    population.free = 1
-    for place in range(len(events)):
-        events[place].next = place + 2 if place + 1 < len(events) else 0
-    for slot in range(len(slots)):
-        slots[slot] = 0
+    population.places = 1
+    population.string.origin_us = population.start_us
     for index in range(len(stretches)):
         if stretches[index].t_us <= population.start_us:
             population.node[stretches[index].node].stretch = index + 1
         else:
             _schedule(population, events, slots, stretches[index].t_us, CHANGE, index)
-    for index in range(len(members)):
-        _settle(population, members[index], stretches, events, slots, counts, seed, index)
 
 
-def _settle(population, member, stretches, events, slots, counts, seed, index):
-    """A member that has long been there, registered through the node that it drew."""
+def _settle(population, member, stretches, events, slots, counts, index):
+    """A member that has long been there, somewhere in its refresh period, registered through the node that it drew."""
     client = member.client
-    draws.start(client.stream, seed, 0, index, _BEHAVIOUR)
-    _fill_answer(population, client)
     population.out.n = 0
     age_us = sip_client.steady_age_us(client)
     sip_client.settle(client, population.now_us, sip_client.AS_DRAWN, age_us, population.out)
@@ -248,30 +346,23 @@ def _settle(population, member, stretches, events, slots, counts, seed, index):
     _carry_out(population, member, stretches, events, slots, counts, index)
     newest = sip_client.newest_flow(client)
     lives_us = client.expires_s * 1_000_000 - age_us
-    host = client.flow[newest].host - 1
-    _bind(population, member, stretches, events, slots, counts, index, newest, host, lives_us)
-
-
-def _fill_answer(population, client):
-    client.answer_count = 0
-    for host in range(population.hosts):
-        if population.node[host].stretch != 0:
-            client.answer_host[client.answer_count] = host
-            client.answer_priority[client.answer_count] = population.node[host].priority
-            client.answer_weight[client.answer_count] = population.node[host].weight
-            client.answer_count += 1
-    client.answer_ttl_s = population.ttl_s
+    _bind(population, member, stretches, counts, newest, client.flow[newest].host - 1, lives_us)
 
 
 # --- the calendar ----------------------------------------------------------------------------------------------------
 
 
 def _schedule(population, events, slots, t_us, kind, member):
-    """Put an event on the agenda and return it. What comes after the end goes to a place that never happens."""
-    place = max(population.free - 1, 0)
-    if events[place].next == 0:
+    """Put an event on the agenda and return it. What comes after the end is nowhere: its place is free again."""
+    place = population.free - 1
+    if place >= 0:
+        population.free = events[place].next
+    elif population.places < len(events):
+        place = population.places
+        population.places += 1
+    else:
         population.overflow = 1
-    population.free = events[place].next
+        return events[0]  # on no list: the run is void
     event = events[place]
     population.order += 1
     event.t_us = t_us
@@ -283,51 +374,49 @@ def _schedule(population, events, slots, t_us, kind, member):
     event.request = 0
     event.code = 0
     event.seconds = 0
-    event.next = 0
     slot = (t_us - population.start_us) // SLOT_US
     if slot < len(slots):
         event.next = slots[slot]
         slots[slot] = place + 1
     else:
-        # Beyond the end: the place is free again at once.
-        event.next = population.free
-        population.free = place + 1
+        _release(population, events, place)
     return event
 
 
-def _take_slot(population, events, slots, heap, slot):
-    """Move the events of a slot into the heap."""
+def _release(population, events, place):
+    """A place of the agenda is free."""
+    events[place].next = population.free
+    population.free = place + 1
+
+
+def _take_slot(population, events, slots, sleepers, beds, heap, slot):
+    """Move what a slot holds into the heap."""
     listed = slots[slot]
     slots[slot] = 0
     while listed != 0:
-        place = listed - 1
-        event = events[place]
-        listed = event.next
-        push(heap, population.heap_length, event.t_us, event.order, place)
+        event = events[listed - 1]
+        push(heap, population.heap_length, event.t_us, event.order, listed - 1)
         population.heap_length += 1
+        listed = event.next
+    listed = beds[slot]
+    beds[slot] = 0
+    while listed != 0:
+        sleeper = sleepers[listed - 1]
+        population.order += 1
+        push(heap, population.heap_length, sleeper.due_us, population.order, len(events) + listed - 1)
+        population.heap_length += 1
+        sleeper.back = 0
+        listed = sleeper.next
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-def _happen(population, members, stretches, events, slots, counts, event):
-    """An event is due."""
+def _happen(population, member, stretches, events, slots, counts, event):
+    """An event is due that concerns a member."""
     kind = event.kind
-    if kind == CHANGE:
-        _change(population, members, stretches, events, slots, counts, event.member)
-        return
-    member = members[event.member]
-    if kind == TIMER:
-        if event.life == member.timer_life[event.which]:
-            population.out.n = 0
-            sip_client.on_timer(member.client, population.now_us, event.which, population.out)
-            _carry_out(population, member, stretches, events, slots, counts, event.member)
-    elif kind == EXPIRY:
-        if event.life == member.binding_life:
-            _unbind(population, member, stretches, counts)
-    elif kind == NAMES:
+    if kind == NAMES:
         if not population.dns_stops_us <= population.now_us < population.dns_starts_us:
-            _fill_answer(population, member.client)
             _tell(population, member, stretches, events, slots, counts, event, sip_client.DNS_LINK, RESOLVED)
     elif event.life != member.flow[event.which].life:
         return
@@ -362,9 +451,9 @@ def _carry_out(population, member, stretches, events, slots, counts, index):
         effect = population.out.effects[number_]
         kind = effect.kind
         if kind == SET_TIMER:
-            _arm(population, member, events, slots, index, effect.target, effect.delay_us)
+            member.timer_us[effect.target] = population.now_us + effect.delay_us
         elif kind == CANCEL_TIMER:
-            member.timer_life[effect.target] += 1
+            member.timer_us[effect.target] = 0
         elif kind == SEND:
             _send(population, member, events, slots, index, effect)
         elif kind == CONNECT:
@@ -372,25 +461,7 @@ def _carry_out(population, member, stretches, events, slots, counts, index):
         elif kind == CLOSE and effect.target < sip_client.MAX_FLOWS:
             _end_flow(population, member, stretches, counts, effect.target)
         elif kind == REPORT and effect.report == REGISTERED:
-            _bind(
-                population,
-                member,
-                stretches,
-                events,
-                slots,
-                counts,
-                index,
-                effect.code,
-                effect.about - 1,
-                effect.detail_us,
-            )
-
-
-def _arm(population, member, events, slots, index, which, delay_us):
-    member.timer_life[which] += 1
-    event = _schedule(population, events, slots, population.now_us + delay_us, TIMER, index)
-    event.which = which
-    event.life = member.timer_life[which]
+            _bind(population, member, stretches, counts, effect.code, effect.about - 1, effect.detail_us)
 
 
 def _send(population, member, events, slots, index, effect):
@@ -398,6 +469,8 @@ def _send(population, member, events, slots, index, effect):
     if kind == RESOLVE:
         _schedule(population, events, slots, population.now_us + population.round_trip_us, NAMES, index)
         return
+    if kind == CRLF_PING and member.client.transport == sip_client.UDP:
+        return  # nobody answers it
     there_us = population.now_us + population.round_trip_us // 2
     event = _for_flow(
         population, member, events, slots, there_us, PING if kind == CRLF_PING else REQUEST, index, effect.target
@@ -431,6 +504,7 @@ def _end_flow(population, member, stretches, counts, flow):
         _unbind(population, member, stretches, counts)
     member.flow[flow].life += 1
     member.flow[flow].host = 0
+    member.flow[flow].is_held = 0
 
 
 # --- at a node -------------------------------------------------------------------------------------------------------
@@ -441,6 +515,8 @@ def _arrive(population, member, stretches, events, slots, counts, event):
     node = population.node[member.flow[event.which].host - 1]
     stretch = stretches[node.stretch - 1]
     kind = event.kind
+    if kind == PING and _joins(stretch, member.flow[event.which], event):
+        return
     if stretch.state == SILENT:
         _fall_silent(population, member, events, slots, event, stretch.end_us)
     elif stretch.state == DEAD:
@@ -453,7 +529,7 @@ def _arrive(population, member, stretches, events, slots, counts, event):
         else:
             _answer(population, member, events, slots, event, OPENED, 0)
     elif stretch.state == FROZEN:
-        _repeat(population, member, events, slots, event, stretch.end_us)
+        _wait(population, member, stretch, node, events, slots, counts, event)
     elif kind == HELLO:
         wait_us = _occupy(population, node, population.handshake_us)
         _answer(population, member, events, slots, event, OPENED, wait_us).code = node.certificate
@@ -464,12 +540,35 @@ def _arrive(population, member, stretches, events, slots, counts, event):
         _serve(population, member, stretch, node, events, slots, counts, event)
 
 
+def _joins(stretch, flow, event):
+    """True for a keep-alive that finds another one waiting for a silent host or a frozen node: that does for both.
+
+    `request` of the one that waits is 1.
+    """
+    waits = 1 if stretch.state == FROZEN or stretch.state == SILENT else 0
+    if waits == 1 and flow.is_held == 1 and event.request == 0:
+        return True
+    flow.is_held = waits
+    event.request = waits
+    return False
+
+
 def _answer(population, member, events, slots, event, kind, wait_us):
     """A node, or its kernel, answers on the flow that something came by."""
     back_us = population.now_us + wait_us + population.round_trip_us // 2
     answer = _for_flow(population, member, events, slots, back_us, kind, event.member, event.which)
     answer.request = event.request
     return answer
+
+
+def _wait(population, member, stretch, node, events, slots, counts, event):
+    """What comes to a frozen node waits in its kernel; for datagrams there is not much room."""
+    if member.client.transport == sip_client.UDP:
+        if node.held >= population.queue_limit:
+            counts[_cell(population, LOST, (population.now_us - population.start_us) // COUNTS_US)] += 1
+            return
+        node.held += 1
+    _repeat(population, member, events, slots, event, stretch.end_us)
 
 
 def _repeat(population, member, events, slots, event, t_us):
@@ -542,16 +641,15 @@ def _answer_register(population, member, events, slots, event, wait_us):
 # --- service ---------------------------------------------------------------------------------------------------------
 
 
-def _bind(population, member, stretches, events, slots, counts, index, flow, host, lives_us):
+def _bind(population, member, stretches, counts, flow, host, lives_us):
     """A member's binding is at this node now, for so long: a registrar keeps one for each device."""
     _release_binding(population, member)
-    member.binding_life += 1
+    member.bound_until_us = 0
     if lives_us > 0:
         member.bound_host = host + 1
         member.bound_flow = flow
+        member.bound_until_us = population.now_us + lives_us
         population.node[host].bound += 1
-        event = _schedule(population, events, slots, population.now_us + lives_us, EXPIRY, index)
-        event.life = member.binding_life
     _review(population, member, stretches, counts)
 
 
@@ -587,26 +685,29 @@ def _review(population, member, stretches, counts):
     counts[_cell(population, ROWS_BEFORE_KINDS + member.kind, slot)] += change
     if is_out == 1:
         member.out_since_us = population.now_us
-        if member.first_out_us == 0:
-            member.first_out_us = population.now_us
     else:
         member.back_us = population.now_us
         member.out_us += population.now_us - member.out_since_us
 
 
-def _change(population, members, stretches, events, slots, counts, number_):
+def _change(population, member, words, prototypes, sleepers, spill, stretches, events, slots, beds, counts, number_):
     """The next stretch of a node begins."""
     stretch = stretches[number_]
     node = population.node[stretch.node]
     was_away = is_away(stretches[node.stretch - 1].state)
     node.stretch = number_ + 1
+    node.held = 0
     node.free_us = max(node.free_us, population.now_us)
-    for index in range(len(members)):
-        member = members[index]
+    if stretch.state != DEAD and was_away == is_away(stretch.state):
+        return
+    for index in range(len(sleepers)):
+        if population.overflow == 1:
+            return
+        _wake(population, member, words, prototypes, sleepers, spill, index)
         if stretch.state == DEAD and member.client.transport != sip_client.UDP:
             _reset_flows(population, member, stretches, events, slots, counts, index, stretch.node)
-        if was_away != is_away(stretch.state):
-            _review(population, member, stretches, counts)
+        _review(population, member, stretches, counts)
+        _sleep(population, member, words, prototypes, sleepers, spill, beds, index)
 
 
 def _reset_flows(population, member, stretches, events, slots, counts, index, host):

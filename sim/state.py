@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from model import draws, redis_server, register_prober, registrar, sentinel, sip_client
 from model.effects import MAX_HOSTS, MESSAGE, OUT, REPORTS
+from model.errors import HastudyError
 from model.records import FAR_FUTURE_US, Record, duration, flag, instant, nested, number
 from model.scenario.base import MAX_CLIENTS
 from sim.transactions import TRANSACTION
@@ -348,6 +349,15 @@ WORLD = Record(
         number("overflow", "1 = a bound of this record was too small: the run is void", 0, 1),
     ],
 )  # fmt: skip
+
+
+def no_room(name: str, seed: int, run: int) -> HastudyError:
+    """The error of a run that a bound of this module is too small for."""
+    return HastudyError(
+        f"{name}, seed {seed}, run {run}: more happens in this run than there is room for: {MAX_EVENTS - SPARE_EVENTS} "
+        f"events under way, {MAX_REPORTS} reports, {MAX_REGISTRATIONS} confirmed registrations\n\n"
+        "hint: a shorter run.horizon_ms, longer periods under [probe], or fewer clients"
+    )
 
 
 def actor(program, host):

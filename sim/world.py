@@ -16,7 +16,7 @@ from model.trace import Trace
 from sim.dispatch import happen
 from sim.harvest import harvest
 from sim.settings import settings_of, trace_of
-from sim.state import REPORT_ROW, WORLD
+from sim.state import REPORT_ROW, WORLD, no_room
 from sim.steady import prepare
 
 _ROW = tuple(field.name for field in REPORT_ROW.fields)
@@ -75,7 +75,8 @@ class World:
     def trace(self) -> Trace:
         """Let the run go to its end and return its trace."""
         self.env.run(until=self.state.end_us + 1)
-        assert not self.state.overflow, f"a bound of sim.state was too small: seed {self.seed}, run {self.run}"
+        if self.state.overflow:
+            raise no_room(self.scenario.name, self.seed, self.run)
         harvest(self.state)
         rows = [
             tuple(getattr(row, name) - (self.state.origin_us if name == "t_us" else 0) for name in _ROW)

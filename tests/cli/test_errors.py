@@ -13,6 +13,7 @@ from study.exits import ExitCode, worst
 
 ROOT = Path(__file__).parents[2]
 VANISH = str(ROOT / "scenarios/host_loss/primary_host_vanishes.toml")
+PHONES = str(ROOT / "scenarios/phone/phones_host_vanishes.toml")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,8 @@ VANISH = str(ROOT / "scenarios/host_loss/primary_host_vanishes.toml")
          ["sentinel.qourum is unknown", "quorum", "did you mean `quorum`?"]),
         (["simulate", VANISH, "--set", "fault.0.host=host9"], ["fault.0.host", "host9", "one of host1, host2, host3"]),
         (["simulate", VANISH, "--set", "fault.0.at_ms=-5"], ["fault.0.at_ms is -5", "allowed: 0 to"]),
+        (["simulate", PHONES, "--runs", "1", "--set", "run.horizon_ms=3600000"],
+         ["phones_host_vanishes, seed 1, run 0", "more happens in this run than there is room for", "hint: a shorter"]),
         (["compare", VANISH, "nowhere.toml"], ["nowhere.toml"]),
         (["tune", VANISH, "--objective", "p95"], ["--objective is 'p95'", "outage_p95", "hint: for example"]),
     ],

@@ -1,14 +1,18 @@
 """Populations on a node's time line: closed forms, and that both ways to run the kernel agree."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from model.errors import HastudyError
 from model.scenario import parse
 from model.trace import Event, Trace
 from sim import population
 from sim import population_kernel as kernel
 from sim.heap import ENTRY
 from sim.population import Capacity, simulate_population
+from sim.sleepers import SLEEPER, SPILL
 
 SIZE = 2_000
 SEED = 7
@@ -25,7 +29,7 @@ quorum = 1
 [run]
 horizon_ms = 150000
 """
-FAST = Capacity(service_us=0, handshake_us=0, round_trip_us=1_000)
+FAST = Capacity(service_us=0, handshake_us=0, round_trip_us=1_000, queue_limit=100_000)
 
 
 def client(of_class="ideal", transport="udp", expires_s=60, share=1):
@@ -103,6 +107,31 @@ def test_a_node_that_freezes_serves_what_has_come_when_it_goes_on():
     assert curves.share_out[21] > 0.4 and curves.share_out[24] == 0
 
 
+def test_a_frozen_node_keeps_no_more_datagrams_than_its_socket_has_room_for():
+    """In 60 s a thousand clients come, and send copies; what finds no room has to come again."""
+    events = ((0, "host1", "pause", 3), (60, "host1", "resume", 3))
+    curves = live(events=events, capacity=replace(FAST, queue_limit=10))
+    roomy = live(events=events)
+    assert curves.lost_per_s.sum() > 0 == roomy.lost_per_s.sum()
+    assert roomy.confirmed_per_s[62] > curves.confirmed_per_s[62] + 100, f"seed {SEED}"
+
+
+def test_keep_alives_to_a_silent_host_do_not_pile_up(monkeypatch):
+    """linphone 5.1 goes on sending them for as long as its kernel tries, a quarter of an hour."""
+    monkeypatch.setattr(population, "EVENTS_PER_MEMBER", 2)
+    monkeypatch.setattr(population, "SPARE_EVENTS", 10)
+    rows = trace((0, "host1", "vanish", 0), horizon_s=900)
+    curves = simulate_population(scenario(client("linphone-5.1", "tcp", 3_600)), rows, 200, SEED, FAST)
+    assert curves.share_out[-1] > 0.3
+
+
+def test_too_much_under_way_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr(population, "EVENTS_PER_MEMBER", 0)
+    monkeypatch.setattr(population, "SPARE_EVENTS", 2)
+    with pytest.raises(HastudyError, match="more under way than there is room for"):
+        live(client("linphone-5.4", "tcp"), events=((0, "host1", "crash", 0),), size=100)
+
+
 def test_parts_of_a_mix_have_their_shares():
     curves = live(client(share=3), client("baresip", share=1), events=(), size=1_000)
     assert abs((curves.kind_of == 0).mean() - 0.75) < 0.002
@@ -144,20 +173,52 @@ def test_interpreted_and_compiled_kernels_agree(monkeypatch, of_class):
     assert compiled.outage_s.max() > 0
 
 
-def _interpret(shared, members, stretches, events, slots, heap, counts, seed):
+def _interpret(shared, member, words, prototypes, sleepers, spill, stretches, events, slots, beds, heap, counts, lives):
     """Run the kernel's source as it stands on slotted objects, and put the results back."""
-    objects = [_object(kernel.MEMBER, element) for element in members]
     holder = _object(kernel.POPULATION, shared)
-    places = [kernel.EVENT.new() for _ in events]
-    rows = [_object(kernel.STRETCH, element) for element in stretches]
-    queue = [ENTRY.new() for _ in heap]
-    kernel.run(holder, objects, rows, places, [0] * len(slots), queue, counts, seed)
+    awake = kernel.MEMBER.new()
+    fates = [kernel.LIFE.new() for _ in lives]
+    kernel.run(
+        holder,
+        awake,
+        Words(awake),
+        prototypes.tolist(),
+        [_object(SLEEPER, each) for each in sleepers],
+        [SPILL.new() for _ in spill],
+        [_object(kernel.STRETCH, each) for each in stretches],
+        [kernel.EVENT.new() for _ in events],
+        slots.tolist(),
+        beds.tolist(),
+        [ENTRY.new() for _ in heap],
+        counts,
+        fates,
+    )
     kernel.POPULATION.check(holder)
-    for element, member in zip(members, objects, strict=True):
-        kernel.MEMBER.check(member)
-        for name in ("kind", "is_out", "first_out_us", "back_us", "out_us"):
-            element[name] = getattr(member, name)
+    kernel.MEMBER.check(awake)
+    for life, fate in zip(lives, fates, strict=True):
+        life["out_us"], life["back_us"] = fate.out_us, fate.back_us
     shared["overflow"] = holder.overflow
+
+
+class Words:
+    """A slotted object as a sequence of its integers."""
+
+    def __init__(self, state):
+        self._leaves = [(holder, index) for _, _, holder, index in kernel.MEMBER.leaves(state)]
+
+    def __len__(self):
+        return len(self._leaves)
+
+    def __getitem__(self, place):
+        holder, index = self._leaves[place]
+        return holder[index] if isinstance(index, int) else getattr(holder, index)
+
+    def __setitem__(self, place, value):
+        holder, index = self._leaves[place]
+        if isinstance(index, int):
+            holder[index] = value
+        else:
+            setattr(holder, index, value)
 
 
 def _object(record, element):

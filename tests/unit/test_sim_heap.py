@@ -2,7 +2,7 @@
 
 import random
 
-from sim.heap import ENTRY, pop, push
+from sim.heap import ENTRY, pop, push, replace
 
 SEED = 4
 
@@ -20,5 +20,10 @@ def test_entries_come_out_in_the_order_of_time_and_then_of_scheduling():
             first = heap[0].t_us, heap[0].order, heap[0].place
             assert first == min(waiting), f"seed {SEED}"
             waiting.remove(first)
-            n = pop(heap, n)
+            if chance.random() < 0.5:
+                n = pop(heap, n)
+            else:
+                entry = (chance.randrange(20), order, order)
+                replace(heap, n, *entry)
+                waiting.append(entry)
         assert n == len(waiting)
