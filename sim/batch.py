@@ -77,6 +77,7 @@ def outcomes(scenario: Scenario, seed: int, first: int, count: int, until: Seque
     return found
 
 
+@cache
 def fingerprint() -> str:
     """16 hex digits that name all source which `outcomes` depends on: stored ones of another are not ours."""
     return hashlib.sha256(source_of(outcomes).encode()).hexdigest()[:16]

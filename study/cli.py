@@ -142,6 +142,20 @@ def _tune(parser: argparse.ArgumentParser) -> None:
     add(parser)
 
 
+def _rare(parser: argparse.ArgumentParser) -> None:
+    from study.rare.options import add
+
+    _scenario(parser)
+    add(parser, whole_number)
+
+
+def _availability(parser: argparse.ArgumentParser) -> None:
+    from study.availability.options import add
+
+    _scenario(parser)
+    add(parser)
+
+
 VERBS = {
     "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", run=verbs.scenarios),
     "simulate": Verb("predict: run a scenario in virtual time", f"hastudy simulate {VANISH} --runs 200",
@@ -155,6 +169,11 @@ VERBS = {
                   _sweep, verbs.sweep),
     "tune": Verb("find the best down-after-milliseconds", f"hastudy tune {VANISH} --objective outage_p95",
                  _tune, verbs.tune),
+    "availability": Verb("count the nines, and say what eats the error budget",
+                         f"hastudy availability {VANISH} --service redis_write --objective 99.99",
+                         _availability, verbs.availability),
+    "rare": Verb("estimate failovers that nobody needed, however rare", f"hastudy rare {VANISH} --event needless",
+                 _rare, verbs.rare),
     "check": Verb("explore all states of the election of three sentinels", "hastudy check", _check, verbs.check),
     "conform": Verb("walk real Sentinel logs through the model",
                     "hastudy conform tests/data/logs/redis-6.2.14-crashes/*", _conform, verbs.conform),

@@ -74,7 +74,7 @@ def sweep(args: argparse.Namespace, voice: Voice) -> ExitCode:
     width = sweep_words.read_width(args.width)
     with voice.progress(f"simulating {len(design)} settings") as progress:
         found = run(scenario, design=design, runs=args.runs, seed=args.seed, jobs=args.jobs, on=args.on,
-                    until=args.until, width=width, folder=args.out / "blocks" if args.out else None,
+                    until=args.until, width=width, folder=_blocks(args),
                     progress=lambda done, all_: progress(done / all_))  # fmt: skip
     data = found.to_json()
     _show(args, "sweep", data, sweep_words.to_text(data))
@@ -209,12 +209,13 @@ def conform(args: argparse.Namespace, voice: Voice) -> ExitCode:
 
 
 def tune(args: argparse.Namespace, voice: Voice) -> ExitCode:
-    """Advise on the delay."""
+    """Advise on the delay. With ``--out`` finished runs are kept there, and taken up by the next call."""
+    from study.kept import kept_in
     from study.tune import options, picture, text
 
     asked = options.read(args)
     scenario = _load(args.scenario, args, voice)
-    with voice.progress("tuning") as progress:
+    with voice.progress("tuning") as progress, kept_in(_blocks(args)):
         data, curve = options.run(scenario, asked, args.seed, progress)
     _show(args, "tune", data, text.text(data))
     if args.out:
@@ -222,6 +223,46 @@ def tune(args: argparse.Namespace, voice: Voice) -> ExitCode:
         picture.save(args.out, data, curve)
         folders.dump(args.out / "manifest.json", folders.manifest(scenario, args.seed, ["hastudy", *args.command], ()))
     return ExitCode.OK if data["best"] else ExitCode.FINDING
+
+
+def rare(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Estimate what hardly ever happens."""
+    from study.rare import options, text
+
+    scenario = _load(args.scenario, args, voice)
+    with voice.progress("splitting") as progress:
+        found = options.run(scenario, args, progress)
+    if found.data:
+        _show(args, "rare", found.data, text.text(found.data))
+        if args.out:
+            manifest = folders.manifest(scenario, args.seed, ["hastudy", *args.command], ())
+            folders.dump(args.out / "manifest.json", manifest)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return ExitCode.OK if found.data and found.data["per_hour"]["low"] > 0 else ExitCode.UNDECIDED
+
+
+def availability(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Count the nines. With ``--out`` finished runs are kept there, and taken up by the next call."""
+    from study.availability import options, picture, text
+    from study.kept import kept_in
+
+    asked = options.read(args)
+    scenario = _load(args.scenario, args, voice)
+    with voice.progress("reckoning") as progress, kept_in(_blocks(args)):
+        data = options.run(scenario, asked, args.seed, progress)
+    _show(args, "availability", data, text.text(data))
+    if args.out:
+        text.write_tables(args.out, data)
+        picture.save(args.out, data)
+        folders.dump(args.out / "manifest.json", folders.manifest(scenario, args.seed, ["hastudy", *args.command], ()))
+    verdict = data["objective"]["verdict"] if data["objective"] else "kept"
+    return {"kept": ExitCode.OK, "exceeded": ExitCode.FINDING, "undecided": ExitCode.UNDECIDED}[verdict]
+
+
+def _blocks(args: argparse.Namespace) -> Path | None:
+    """Where finished runs are kept, and looked for."""
+    return args.out / "blocks" if args.out else None
 
 
 def _load(wanted: str | Path, args: argparse.Namespace, voice: Voice) -> Scenario:

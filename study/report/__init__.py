@@ -25,6 +25,11 @@ REPORTS = {
     "what_the_phone_sees": "a host or a process is lost: for how long can a phone not be called?",
     "clock_skew_and_404": "when does a wrong clock hide a registered phone?",
     "client_retry_and_srv": "how do clients try again, and what becomes of a million of them?",
+    "tuning_down_after": "which down-after-milliseconds for the deployment guide's set-up?",
+    "quorum_and_cluster_size": "how many sentinels, and which quorum?",
+    "lost_elections_over_wan": "sentinels at several sites: how often is an election lost, at what cost?",
+    "availability": "how many nines does which set-up give, and what eats the error budget?",
+    "rare_events": "how often does a cluster fail over needlessly, when that is too rare to simulate?",
 }
 """What there is, each a module of this package, and its question."""
 

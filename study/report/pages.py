@@ -144,7 +144,8 @@ def finish(
     ]
     command = " ".join(order.command)
     folders.dump(order.folder / "manifest.json", {"command": command, "scenarios": manifests})
-    text = "\n\n".join([f"# {title}", *blocks, _machine(order.seed, runs, manifests), _again(command)])
+    is_measured = any(each["real_runs"] for each in manifests)
+    text = "\n\n".join([f"# {title}", *blocks, _machine(order.seed, runs, manifests), _again(command, is_measured)])
     (order.folder / "report.md").write_text(text + "\n", encoding="utf-8")
 
 
@@ -155,7 +156,7 @@ def _machine(seed: int, simulated: int, manifests: Sequence[dict[str, Any]]) -> 
     programs = sorted({f"{m['servers'].get('flavour', 'redis')} {m['servers'].get('redis', '')}" for m in measured})
     runs = sum(each["real_runs"] for each in measured)
     stalled = sum(each["stalled"] for each in measured)
-    return "\n".join([
+    lines = [
         "## Made with\n",
         f"- **Simulated**: {simulated} runs of each case if no other number is told, seed {seed}, from steady state; "
         f"hastudy {versions.get('hastudy', '')}, Python {versions['python']}, llvmlite {versions.get('llvmlite', '')}.",
@@ -165,11 +166,11 @@ def _machine(seed: int, simulated: int, manifests: Sequence[dict[str, Any]]) -> 
         f"- **Machine**: {machine['system']} {machine['kernel']}, {machine['processor']}, {machine['cores']} cores.",
         "- **Statistics**: fixed beforehand, see [docs/statistics.md](../../docs/statistics.md); where every default "
         "comes from is in [docs/assumptions.md](../../docs/assumptions.md).",
-    ])  # fmt: skip
+    ]  # fmt: skip
+    return "\n".join(line for line in lines if measured or not line.startswith("- **Measured**"))
 
 
-def _again(command: str) -> str:
-    return (
-        f"## Make it again\n\n```sh\n{command}\n```\n\n"
-        "That measures what is missing; with `--stored`, the real runs of this folder are used."
-    )
+def _again(command: str, is_measured: bool) -> str:
+    told = f"## Make it again\n\n```sh\n{command}\n```"
+    stored = "\n\nThat measures what is missing; with `--stored`, the real runs that are there are used."
+    return told + stored * is_measured

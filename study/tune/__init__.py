@@ -5,7 +5,8 @@ the operator's to say: as an objective, as limits, or as what each costs. `tune`
 well that is known, and what every other knob would buy.
 
 `inputs` reads conditions and stalls, `runs` simulates, `needless` reckons failovers that nobody needed, `curve` puts
-both together for all delays, `choice` chooses, `tornado` turns the other knobs, `text` and `picture` show it.
+both together for all delays, `choice` chooses, `tornado` turns the other knobs, `text` and `picture` show it. For
+notebooks, `prepared` answers other questions without simulating again, and `sliders` asks them.
 """
 
 from __future__ import annotations

@@ -74,6 +74,10 @@ class Study:
     runs: int
     seed: int
 
+    def observe(self, crash: Scenario) -> Runs:
+        """Simulate a setting's crash."""
+        return observe(crash, self.service, self.runs, self.seed)
+
 
 class Setting:
     """Simulated crashes of one setting, and what follows from them in any draw of runs.
@@ -91,7 +95,7 @@ class Setting:
         self.rates = study.conditions.crashes_per_year.by_kind()
         self._weights = study.conditions.weights
         self._registrations_per_s = study.conditions.registrations_per_s
-        crashes = {kind: observe(crashed(scenario, kind), study.service, study.runs, study.seed) for kind in self.rates}
+        crashes = {kind: study.observe(crashed(scenario, kind)) for kind in self.rates}
         self.censored = sum(rate * crashes[kind].censored for kind, rate in self.rates.items()) / self.crashes_per_year
         self._outage_s, self._run, self._share = _flat(crashes, self.rates)
         self._lost_s = sum(rate * crashes[kind].lost_s for kind, rate in self.rates.items())

@@ -30,10 +30,10 @@ SCHEMA = 1
 """Version of the conditions file."""
 
 LawName = Literal["exponential", "lognormal", "pareto"]
-StallOf = Literal["redis", "host", "network"]
+StallOf = Literal["redis", "host", "network", "link", "other-host"]
 
 KIND_OF: dict[StallOf, Kind] = {"redis": "frozen", "host": "host-frozen", "network": "host"}
-"""The fault that a stall is while it lasts."""
+"""The fault that a stall is while it lasts; `hastudy tune` knows no others."""
 
 NEEDS = {"exponential": ("mean_ms",), "lognormal": ("median_ms", "sigma"), "pareto": ("least_ms", "alpha")}
 """Parameters of each law."""
@@ -43,7 +43,7 @@ _MOST = 1e9
 
 
 class Crashes(Section):
-    """How often the primary's host or process is lost for good, a year."""
+    """How often a host or a process is lost, a year: for `tune` the primary's, for `availability` each."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -57,6 +57,10 @@ class Crashes(Section):
                               source="no statistics of your servers", ge=0, le=_MOST)  # fmt: skip
     repair_h: float = setting(4.0, "until a dead sentinel is started again", unit="h", kind="assumed",
                               source="somebody has to notice", ge=0, le=8766)  # fmt: skip
+    host_repair_h: float = setting(4.0, "until a lost host is back (availability)", unit="h", kind="assumed",
+                                   source="somebody has to come", gt=0, le=8766)  # fmt: skip
+    redis_repair_h: float = setting(4.0, "until a killed or hung Redis runs again (availability)", unit="h",
+                                    kind="assumed", source="somebody has to notice", gt=0, le=8766)  # fmt: skip
 
     def by_kind(self) -> dict[Kind, float]:
         """Crashes a year that there are."""
@@ -64,13 +68,50 @@ class Crashes(Section):
         return {kind: rate for kind, rate in rates.items() if rate > 0}
 
 
+class Counted(Section):
+    """Crashes that were counted: in place of rates that are taken at their word."""
+
+    model_config = Crashes.model_config
+
+    years: float = setting(0.0, "how long all hosts together were watched: hosts times years", unit="a",
+                           kind="assumed", source="none", ge=0, le=_MOST)  # fmt: skip
+    host: int | None = setting(None, "hosts that were lost", kind="assumed", source="none", ge=0, le=10**6)
+    redis: int | None = setting(None, "Redis processes that died", kind="assumed", source="none", ge=0, le=10**6)
+    frozen: int | None = setting(None, "Redis processes that hung for good", kind="assumed", source="none",
+                                 ge=0, le=10**6)  # fmt: skip
+    sentinel: int | None = setting(None, "sentinels that died", kind="assumed", source="none", ge=0, le=10**6)
+
+    def counts(self) -> dict[str, int]:
+        """What was counted, by the name of its rate."""
+        found = {name: getattr(self, name) for name in ("host", "redis", "frozen", "sentinel")}
+        return {name: count for name, count in found.items() if count is not None}
+
+    def rate(self, count: int) -> float:
+        """A year: the mean of Jeffreys' posterior, gamma with shape `count` + 1/2. None in 5 years is not never."""
+        return (count + 0.5) / self.years
+
+
+class Planned(Section):
+    """What is done on purpose; only `availability` asks for it."""
+
+    model_config = Crashes.model_config
+
+    switchovers: float = setting(0.0, "failovers that an operator asks for, a year", unit="1/a", kind="assumed",
+                                 source="none", ge=0, le=_MOST)  # fmt: skip
+    work: float = setting(0.0, "times a year that each host is taken down for work, its primary moved away before",
+                          unit="1/a", kind="assumed", source="none", ge=0, le=_MOST)  # fmt: skip
+    work_h: float = setting(1.0, "how long it then stays away", unit="h", kind="assumed", source="a new kernel",
+                            gt=0, le=8766)  # fmt: skip
+
+
 class StallLaw(Section):
     """Stalls of one kind: a law, or a file of measured lengths."""
 
     model_config = Crashes.model_config
 
-    of: StallOf = setting("redis", "what stalls: the primary's Redis process, its whole host, or its host's network",
-                          kind="assumed", source="most stalls seen are Redis's own")  # fmt: skip
+    of: StallOf = setting("redis", "what stalls: the primary's Redis process, its whole host, or its host's network; "
+                          "each way between its host and another sentinel's, each other host", kind="assumed",
+                          source="most stalls seen are Redis's own")  # fmt: skip
     law: LawName | None = setting(None, "law of their length", kind="assumed", source="none; `file` in its place")
     per_year: float | None = setting(None, "how many a year", unit="1/a", kind="assumed", source="none", ge=0, le=_MOST)
     mean_ms: float | None = setting(None, "exponential: mean", unit="ms", kind="assumed", source="none", gt=0, le=_MOST)
@@ -115,6 +156,8 @@ class Conditions(Section):
 
     schema_: int = pydantic.Field(SCHEMA, alias="schema", description="version of this file's schema", ge=1, le=SCHEMA)
     crashes_per_year: Crashes = Crashes()
+    crashes_counted: Counted = Counted()
+    planned: Planned = Planned()
     stall: tuple[StallLaw, ...] = ASSUMED_STALLS
     weights: Weights = Weights()
     registrations_per_s: float = setting(100.0, "registrations of all phones together", unit="1/s", kind="assumed",
@@ -184,12 +227,28 @@ def check(data: dict[str, Any], where: str) -> Conditions:
         raise _translate(error, where) from None
     except TypeError:
         raise ScenarioError(where, "stall", "no list", "[[stall]] tables", "write [[stall]]") from None
+    conditions = _with_counts(conditions, where)
     if not conditions.crashes_per_year.by_kind():
         raise ScenarioError(where, "crashes_per_year", "0 for host, redis and frozen", "one of them above 0",
                             "without a crash there is no outage that a delay could make shorter")  # fmt: skip
     for number, stall in enumerate(conditions.stall):
         _check_stall(stall, where, f"stall.{number}")
     return conditions
+
+
+def _with_counts(conditions: Conditions, where: str) -> Conditions:
+    """Put the rates that were counted in place of those that were not."""
+    counted, crashes = conditions.crashes_counted, conditions.crashes_per_year
+    rates = {}
+    for name, count in counted.counts().items():
+        if counted.years == 0:
+            raise ScenarioError(where, "crashes_counted.years", "missing", "hosts times years, above 0",
+                                "3 hosts watched for 5 years are 15")  # fmt: skip
+        if name in crashes.model_fields_set:
+            raise ScenarioError(where, f"crashes_per_year.{name}", "given beside crashes_counted", "one of them",
+                                "remove the rate: it follows from the count")  # fmt: skip
+        rates[name] = counted.rate(count)
+    return conditions.model_copy(update={"crashes_per_year": crashes.model_copy(update=rates)})
 
 
 def _translate(error: pydantic.ValidationError, where: str) -> ScenarioError:
@@ -224,6 +283,20 @@ def _check_stall(stall: StallLaw, where: str, key: str) -> None:
                                 ", ".join(needed), "remove it")  # fmt: skip
     if stall.observed_hours is not None:
         raise ScenarioError(where, f"{key}.observed_hours", "given beside `law`", "only with a `file`", "remove it")
+
+
+def check_tunable(conditions: Conditions, where: str) -> None:
+    """Refuse stalls that need others to fall together with them: no closed form has those.
+
+    Raises
+    ------
+    ScenarioError
+        There is such a stall.
+    """
+    for number, stall in enumerate(conditions.stall):
+        if stall.of not in KIND_OF:
+            raise ScenarioError(where, f"stall.{number}.of", repr(stall.of), ", ".join(KIND_OF),
+                                "`hastudy rare` reckons with all kinds")  # fmt: skip
 
 
 def stalls_of(conditions: Conditions, base: Path, measured: Sequence[Path] = ()) -> list[Stalls]:

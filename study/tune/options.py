@@ -72,6 +72,7 @@ def read(args: argparse.Namespace) -> Asked:
     if not 10 <= args.runs <= 100_000:
         raise UsageError(f"--runs is {args.runs}\n  allowed: 10 to 100000\n\nhint: {RUNS} is enough for most")
     conditions, source = inputs.load(args.conditions)
+    inputs.check_tunable(conditions, source)
     return Asked(
         goal=choice.read_goal(args.objective, args.limit),
         conditions=conditions,

@@ -58,11 +58,14 @@ def curve_panel(ax: Axes, data: dict[str, Any], curve: Curve, name: str) -> Axes
         ax.text(0.98, 0.02, "green: admissible", transform=ax.transAxes, color=GREEN, fontsize=9, ha="right")
     ax.fill_between(delays, curve.low[name], curve.high[name], color=SKY, alpha=0.5, linewidth=0)
     ax.plot(delays, curve.value[name], color=BLUE, linewidth=1.8)
+    longest = max(data[key]["down_after_ms"] for key in ("at_best", "present") if data[key])
     for key, colour, words, rise in (("at_best", GREEN, "best", -14), ("present", RED, "now", 8)):
         if data[key]:
             at_s, value = data[key]["down_after_ms"] / 1000, data[key][name]["value"]
+            is_right = data[key]["down_after_ms"] == longest
             ax.plot([at_s], [value], "o", color=colour, markersize=8, markeredgecolor="white", zorder=5)
-            ax.annotate(words, (at_s, value), xytext=(6, rise), textcoords="offset points", color=colour, fontsize=10)
+            ax.annotate(words, (at_s, value), xytext=(6 if is_right else -6, rise), textcoords="offset points",
+                        ha="left" if is_right else "right", color=colour, fontsize=10)  # fmt: skip
     ax.set(xscale="log", xlabel="down-after-milliseconds, s", title=f"{WORDS[name]}, {UNIT[name]}")
     if curve.value[name].min() > 0:
         ax.set_yscale("log")

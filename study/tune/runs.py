@@ -15,7 +15,7 @@ from model.bounds import Kind, struck
 from model.errors import UsageError
 from model.laws import Floats
 from model.scenario import Scenario
-from sim import batch
+from study import kept
 
 Service = Literal["redis_write", "register", "client"]
 """Whose outage counts: a write to Redis; a registration at a node that still runs; a call to a phone."""
@@ -97,7 +97,7 @@ def crashed(scenario: Scenario, kind: Kind) -> Scenario:
 
 def observe(scenario: Scenario, service: Service, runs: int, seed: int, first: int = 0) -> Runs:
     """Simulate `runs` runs from number `first` on."""
-    found = batch.outcomes(scenario, seed, first, runs)
+    found = kept.outcomes(scenario, seed, first, runs)
     members, share = _members(scenario, service)
     outage, cut = (found[name].reshape(runs, -1)[:, members] for name in (service, f"{service}_censored"))
     nodes = sum(host.registrar for host in scenario.host)
