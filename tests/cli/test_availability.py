@@ -57,7 +57,7 @@ def test_text_table_and_picture(tmp_path, conditions, capsys):
     low, value, high = (data["minutes_a_year"][end] for end in ("low", "value", "high"))
     assert low < value < high
     assert {path.name for path in out.iterdir()} == {"availability.json", "availability.png", "availability.svg",
-                                                     "budget.csv", "manifest.json"}  # fmt: skip
+                                                     "budget.csv", "manifest.json", "blocks"}  # fmt: skip
 
 
 def test_an_objective_that_is_missed_is_a_finding_and_a_close_one_undecided(conditions, capsys):

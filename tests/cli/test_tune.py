@@ -38,7 +38,7 @@ def test_text_tables_and_picture(tmp_path, capsys):
     rows = list(csv.DictReader((out / "curve.csv").open()))
     assert [int(row["down_after_ms"]) for row in rows] == [row["down_after_ms"] for row in data["curve"]]
     assert {path.name for path in out.iterdir()} == {"tune.json", "curve.csv", "front.csv", "knobs.csv", "tune.png",
-                                                     "tune.svg", "manifest.json"}  # fmt: skip
+                                                     "tune.svg", "manifest.json", "blocks"}  # fmt: skip
 
 
 def test_no_delay_is_a_finding(capsys):

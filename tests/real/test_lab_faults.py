@@ -5,6 +5,7 @@ Needs a redis-server and a C compiler; whole runs need namespaces. Nothing here 
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,7 +24,6 @@ from reference_node.lab.recorder import wall_us
 from reference_node.lab.replay import replay
 from reference_node.lab.shim import Control, Law
 
-PORT = 16_471
 SEED = 5
 HOSTS = "".join(f'[[host]]\nname = "host{number}"\nregistrar = false\n' for number in (1, 2, 3))
 SERVERS = servers.available()
@@ -45,14 +45,22 @@ def server(request) -> servers.Server:
     return request.param
 
 
+@pytest.fixture
+def port() -> int:
+    """One that nobody has: tests on servers run side by side."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextmanager
-def running(server: servers.Server, folder: Path, control: Control | None, *options: str) -> Iterator[Redis]:
-    """A program alone, and a client that waits until it listens."""
+def running(server: servers.Server, folder: Path, control: Control | None, port: int, *options: str) -> Iterator[Redis]:
+    """A program alone, and a client that waits until it listens on a port of its own."""
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
             [server.path, *options], cwd=folder, env=control.env if control else {}, stdout=log, stderr=log
         )
-    client = Redis(port=PORT, socket_timeout=5, retry=None)
+    client = Redis(port=port, socket_timeout=5, retry=None)
     try:
         wait_for(lambda: answers(client))
         yield client
@@ -83,9 +91,9 @@ def shown_us(client: Redis) -> int:
     return seconds * 1_000_000 + micros
 
 
-def test_a_server_shows_the_time_that_it_is_told(server, tmp_path):
+def test_a_server_shows_the_time_that_it_is_told(server, tmp_path, port):
     control = Control(shim.build(), tmp_path / "control", Law(wall_us(), -7_200_000_000, 0))
-    with running(server, tmp_path, control, "--port", str(PORT)) as client:
+    with running(server, tmp_path, control, port, "--port", str(port)) as client:
         assert control.is_loaded
         for step_us in (0, 7_260_000_000, -5_000_000):
             control.change_clock(wall_us(), 0, step_us=step_us)
@@ -94,9 +102,9 @@ def test_a_server_shows_the_time_that_it_is_told(server, tmp_path):
             wait_for(lambda law=law: law.shown_us(wall_us()) - 200_000 <= shown_us(client) <= law.shown_us(wall_us()))
 
 
-def test_a_fast_clock_gains(server, tmp_path):
+def test_a_fast_clock_gains(server, tmp_path, port):
     control = Control(shim.build(), tmp_path / "control", LONG_AGO)
-    with running(server, tmp_path, control, "--port", str(PORT)) as client:
+    with running(server, tmp_path, control, port, "--port", str(port)) as client:
         control.change_clock(wall_us(), 0, ppm=100_000)
         begin = control.laws[-1][1].base_us
         wait_for(lambda: wall_us() - begin > 3_000_000)
@@ -104,11 +112,11 @@ def test_a_fast_clock_gains(server, tmp_path):
         assert 0 < gained_us <= (wall_us() - begin) // 10, server
 
 
-def test_a_sentinel_rewrites_its_file_with_as_many_syncs_as_its_version_says(server, tmp_path):
+def test_a_sentinel_rewrites_its_file_with_as_many_syncs_as_its_version_says(server, tmp_path, port):
     control = Control(shim.build(), tmp_path / "control", LONG_AGO)
     path = tmp_path / "sentinel.conf"
-    path.write_text(f"port {PORT}\n")
-    with running(server, tmp_path, control, str(path), "--sentinel") as client:
+    path.write_text(f"port {port}\n")
+    with running(server, tmp_path, control, port, str(path), "--sentinel") as client:
         syncs = control.syncs
         client.execute_command("SENTINEL FLUSHCONFIG")
         expected = 3 if server.version.startswith("7.0.") else 2
@@ -119,9 +127,9 @@ def test_a_sentinel_rewrites_its_file_with_as_many_syncs_as_its_version_says(ser
         assert time.monotonic() - begin >= 0.3 * expected
 
 
-def test_saves_fail_in_children_only_and_turn_a_server_to_misconf(server, tmp_path):
+def test_saves_fail_in_children_only_and_turn_a_server_to_misconf(server, tmp_path, port):
     control = Control(shim.build(), tmp_path / "control", LONG_AGO)
-    with running(server, tmp_path, control, "--port", str(PORT)) as client:
+    with running(server, tmp_path, control, port, "--port", str(port)) as client:
         client.set("key", "value")
         for fails, status in ((True, "err"), (False, "ok")):
             control.fail_child_syncs(fails)
@@ -138,8 +146,8 @@ def test_saves_fail_in_children_only_and_turn_a_server_to_misconf(server, tmp_pa
 
 
 @pytest.mark.parametrize(("data", "value"), [("old", b"value"), ("empty", None)])
-def test_a_restarted_server_loads_slowly_what_it_was_given(server, tmp_path, data, value):
-    options = ("--port", str(PORT))
+def test_a_restarted_server_loads_slowly_what_it_was_given(server, tmp_path, port, data, value):
+    options = (port, "--port", str(port))
     with running(server, tmp_path, None, *options) as client:
         assert client.config_get(snapshots.DELAY_OPTION)
         client.set("key", "value")
@@ -156,9 +164,9 @@ def test_a_restarted_server_loads_slowly_what_it_was_given(server, tmp_path, dat
         assert client.dbsize() == (data == "old"), "filler is not kept"
 
 
-def test_a_program_without_the_library_is_noticed(tmp_path):
+def test_a_program_without_the_library_is_noticed(tmp_path, port):
     control = Control(shim.build(), tmp_path / "control", LONG_AGO)
-    with running(SERVERS[0], tmp_path, None, "--port", str(PORT)):
+    with running(SERVERS[0], tmp_path, None, port, "--port", str(port)):
         assert not control.is_loaded
 
 
