@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -51,19 +52,26 @@ class Store:
         npz.parent.mkdir(parents=True, exist_ok=True)
         pyarrow = parquet_module()
         path = parquet if pyarrow else npz
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as file:
             if pyarrow:
                 import pyarrow as arrow
 
                 pyarrow.write_table(arrow.table(columns), file)
             else:
                 np.savez(file, **columns)
-        unfinished.replace(path)
 
     def _paths(self, digest: str, first: int, count: int) -> tuple[Path, Path]:
         stem = f"{first:09}-{first + count - 1:09}"
         return self.folder / digest / f"{stem}.parquet", self.folder / digest / f"{stem}.npz"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that is there as a whole, once it is closed, or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with unfinished.open("wb") as file:
+        yield file
+    unfinished.replace(path)
 
 
 def parquet_module() -> Any:

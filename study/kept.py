@@ -7,7 +7,6 @@ is done is a file there, named by a digest of all that it depends on, source inc
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from model.scenario import Scenario
 from sim import batch
+from study.blocks import whole_file
 
 _folder: Path | None = None
 
@@ -42,8 +42,6 @@ def outcomes(scenario: Scenario, seed: int, first: int, count: int) -> np.ndarra
             return data["runs"]
     found = batch.outcomes(scenario, seed, first, count)
     _folder.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as file:
         np.savez_compressed(file, runs=found)
-    unfinished.replace(path)
     return found

@@ -94,11 +94,15 @@ class Lane:
 
 def save_timeline(folder: Path, scenario: Scenario, sim: Arm | None, real: Arm | None) -> None:
     """Write ``timeline.png`` and ``timeline.svg``."""
-    figure = timeline(scenario, sim, real)
+    save(folder, "timeline", timeline(scenario, sim, real))
+
+
+def save(folder: Path, name: str, figure: Figure) -> None:
+    """Write a picture as PNG and as SVG."""
     # Without these the SVG would differ from run to run.
     with matplotlib.rc_context({"svg.hashsalt": "hastudy", "svg.fonttype": "none"}):
-        figure.savefig(folder / "timeline.png", dpi=DPI)
-        figure.savefig(folder / "timeline.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.png", dpi=DPI)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
 def timeline(scenario: Scenario, sim: Arm | None, real: Arm | None) -> Figure:

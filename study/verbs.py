@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from model import scenario as scenarios_
 from model.errors import EnvironmentLacks, UsageError
 from model.scenario import Scenario
+from model.trace import Trace
 from study import arms, catalog, folders, matrix, populations, tables
 from study.arms import RealRuns, Voice
 from study.exits import ExitCode, worst
@@ -221,7 +223,7 @@ def tune(args: argparse.Namespace, voice: Voice) -> ExitCode:
     if args.out:
         text.write_tables(args.out, data)
         picture.save(args.out, data, curve)
-        folders.dump(args.out / "manifest.json", folders.manifest(scenario, args.seed, ["hastudy", *args.command], ()))
+        _dump_manifest(args, args.out, scenario)
     return ExitCode.OK if data["best"] else ExitCode.FINDING
 
 
@@ -235,8 +237,7 @@ def rare(args: argparse.Namespace, voice: Voice) -> ExitCode:
     if found.data:
         _show(args, "rare", found.data, text.text(found.data))
         if args.out:
-            manifest = folders.manifest(scenario, args.seed, ["hastudy", *args.command], ())
-            folders.dump(args.out / "manifest.json", manifest)
+            _dump_manifest(args, args.out, scenario)
     if found.interrupted:
         raise KeyboardInterrupt
     return ExitCode.OK if found.data and found.data["per_hour"]["low"] > 0 else ExitCode.UNDECIDED
@@ -255,7 +256,7 @@ def availability(args: argparse.Namespace, voice: Voice) -> ExitCode:
     if args.out:
         text.write_tables(args.out, data)
         picture.save(args.out, data)
-        folders.dump(args.out / "manifest.json", folders.manifest(scenario, args.seed, ["hastudy", *args.command], ()))
+        _dump_manifest(args, args.out, scenario)
     verdict = data["objective"]["verdict"] if data["objective"] else "kept"
     return {"kept": ExitCode.OK, "exceeded": ExitCode.FINDING, "undecided": ExitCode.UNDECIDED}[verdict]
 
@@ -296,15 +297,18 @@ def _keep(args: argparse.Namespace, scenario: Scenario, outcome: Outcome, voice:
         folders.dump(folder / f"{name}.json", arm.summary)
     if outcome.comparison:
         folders.dump(folder / "comparison.json", outcome.comparison)
-    folders.dump(
-        folder / "manifest.json",
-        folders.manifest(scenario, args.seed, ["hastudy", *args.command], traces.get("real", ())),
-    )
+    _dump_manifest(args, folder, scenario, traces.get("real", ()))
     _draw(folder, scenario, outcome)
     if args.json:
         voice.say(f"folder: {folder}")
     else:
         print(f"\nfolder: {folder}", flush=True)
+
+
+def _dump_manifest(args: argparse.Namespace, folder: Path, scenario: Scenario, real: Sequence[Trace] = ()) -> None:
+    """Write what is needed to make a folder again."""
+    manifest = folders.manifest(scenario, args.seed, ["hastudy", *args.command], real)
+    folders.dump(folder / "manifest.json", manifest)
 
 
 def _draw(folder: Path, scenario: Scenario, outcome: Outcome) -> None:

@@ -35,10 +35,7 @@ from study.availability.states import (
     things,
 )
 from study.tune.inputs import Conditions
-from study.tune.runs import TAIL_MS, Service
-
-DEMOTED_MS = 15_000
-"""The old primary takes writes for 10 to 11 s after it is back, then its clients are thrown off. Kind: specified."""
+from study.tune.runs import DEMOTED_MS, TAIL_MS, Service, outages_of
 
 SETTLED_MS = 5_000
 """After the delay, what is away is known to be away. Kind: assumed."""
@@ -321,23 +318,10 @@ def see(scenario: Scenario, service: Service, runs: int, seed: int, first: int =
         Nodes on hosts that are lost count too.
     """
     found = kept.outcomes(scenario, seed, first, runs)
-    members, shares = _members(scenario, service, everybody)
-    outage, cut = (found[name].reshape(runs, -1)[:, members] for name in (service, f"{service}_censored"))
+    outage_us, share, censored = outages_of(found, scenario, service, everybody)
     return Seen(
-        outage_s=np.maximum(outage, 0) @ (np.array(shares) / sum(shares)) / 1e6,
+        outage_s=outage_us @ share / 1e6,
         suspected_s=found["sdown_quorum"] / 1e6,
         failed_over=found["failover"] == 1,
-        censored=float((cut == 1).mean()),
+        censored=censored,
     )
-
-
-def _members(scenario: Scenario, service: Service, everybody: bool) -> tuple[list[int], list[float]]:
-    """Places of those whose outage counts, and their shares: nodes that run, or all phones."""
-    if service == "redis_write":
-        return [0], [1.0]
-    if service == "client":
-        return list(range(len(scenario.client))), [float(client.share) for client in scenario.client]
-    gone = set() if everybody else {fault.host for fault in scenario.fault if fault.process == "all"}
-    nodes = [number for number, host in enumerate(scenario.host) if host.registrar]
-    left = [number for number in nodes if scenario.host[number].name not in gone] or nodes
-    return left, [1.0] * len(left)

@@ -5,21 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from study.plots import BLUE, DPI, GREY, INK, ORANGE, PALE, RED, WIDTH_IN
+from study import plots
+from study.plots import BLUE, GREY, INK, ORANGE, PALE, RED, WIDTH_IN
 
 
 def save(folder: Path, data: dict[str, Any]) -> None:
     """Write ``availability.png`` and ``availability.svg``."""
-    figure = draw(data)
-    # Without these the SVG would differ from run to run.
-    with matplotlib.rc_context({"svg.hashsalt": "hastudy", "svg.fonttype": "none"}):
-        figure.savefig(folder / "availability.png", dpi=DPI)
-        figure.savefig(folder / "availability.svg", metadata={"Date": None})
+    plots.save(folder, "availability", draw(data))
 
 
 def draw(data: dict[str, Any]) -> Figure:

@@ -14,11 +14,11 @@ import numpy as np
 from model.bounds import YEAR_MS
 from model.laws import Floats
 from model.scenario import Scenario
-from study.availability.costs import DEMOTED_MS, Cost, see
+from study.availability.costs import Cost, see
 from study.availability.rates import DRAWS
 from study.tune.inputs import Stalls
 from study.tune.needless import SURE_STALL_MS, Needless, stalled
-from study.tune.runs import Service
+from study.tune.runs import DEMOTED_MS, Service
 
 PATIENCE_MS = (800, 2_600, 100)
 """Lengths that are simulated where clients stop waiting: from, to, step. The write prober waits for 1 s, the register

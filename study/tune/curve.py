@@ -23,7 +23,7 @@ from model.laws import Floats
 from model.scenario import Scenario
 from study.tune.inputs import Conditions, Stalls
 from study.tune.needless import LEVEL, Needless, Rate, stalled, with_delay
-from study.tune.runs import Runs, Service, crashed, observe
+from study.tune.runs import DEMOTED_MS, Runs, Service, crashed, observe
 
 DRAWS = 200
 """Bootstrap draws. Kind: assumed."""
@@ -36,9 +36,6 @@ NEAR = 0.1
 
 LENGTHS = 6
 """Lengths of stalls that needless failovers are simulated with. Kind: assumed."""
-
-DEMOTED_MS = 15_000
-"""The old primary takes writes for 10 to 11 s after it woke; they are lost when it is demoted. Kind: specified."""
 
 OUTAGES = ("outage_mean", "outage_p50", "outage_p95", "outage_p99")
 QUANTITIES = (*OUTAGES, "needless", "lost", "cost")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from study.plots import BLUE, DPI, GREEN, GREY, INK, PALE, RED, SKY, WIDTH_IN
+from study import plots
+from study.plots import BLUE, GREEN, GREY, INK, PALE, RED, SKY, WIDTH_IN
 from study.tune.curve import OUTAGES, UNIT, Curve
 from study.tune.text import WORDS
 
@@ -21,11 +21,7 @@ KNOBS_SHOWN = 12
 
 def save(folder: Path, data: dict[str, Any], curve: Curve) -> None:
     """Write ``tune.png`` and ``tune.svg``."""
-    figure = draw(data, curve)
-    # Without these the SVG would differ from run to run.
-    with matplotlib.rc_context({"svg.hashsalt": "hastudy", "svg.fonttype": "none"}):
-        figure.savefig(folder / "tune.png", dpi=DPI)
-        figure.savefig(folder / "tune.svg", metadata={"Date": None})
+    plots.save(folder, "tune", draw(data, curve))
 
 
 def draw(data: dict[str, Any], curve: Curve) -> Figure:

@@ -26,6 +26,10 @@ MEANING = {
     "client": "no call reaches a phone",
 }
 
+DEMOTED_MS = 15_000
+"""An old primary takes writes for 10 to 11 s after it is back; then its clients are thrown off, and these writes are
+lost. Kind: specified."""
+
 TAIL_MS = 10_000
 """How long runs are watched after the delay, besides the longest period of the nodes. Phones may notice much later,
 when they register again: for them the scenario's own horizon says how long. Kind: assumed."""
@@ -98,26 +102,52 @@ def crashed(scenario: Scenario, kind: Kind) -> Scenario:
 def observe(scenario: Scenario, service: Service, runs: int, seed: int, first: int = 0) -> Runs:
     """Simulate `runs` runs from number `first` on."""
     found = kept.outcomes(scenario, seed, first, runs)
-    members, share = _members(scenario, service)
-    outage, cut = (found[name].reshape(runs, -1)[:, members] for name in (service, f"{service}_censored"))
+    outage_us, share, censored = outages_of(found, scenario, service)
     nodes = sum(host.registrar for host in scenario.host)
     per_s = nodes * 1000 / scenario.probe.register_period_ms
     return Runs(
-        outage_s=np.maximum(outage, 0) / 1e6,
-        share=np.array(share) / sum(share),
-        censored=float((cut == 1).mean()),
+        outage_s=outage_us / 1e6,
+        share=share,
+        censored=censored,
         lost_s=np.maximum(found["lost"], 0) / per_s if nodes else np.zeros(runs),
         failed_over=(found["failover"] == 1).astype(float),
     )
 
 
-def _members(scenario: Scenario, service: Service) -> tuple[list[int], list[float]]:
-    """Places of those who are out, and their shares."""
+def outages_of(
+    found: np.ndarray, scenario: Scenario, service: Service, everybody: bool = False
+) -> tuple[Floats, Floats, float]:
+    """Outages of a service in records of whole runs.
+
+    Parameters
+    ----------
+    found : structured array
+        Of `sim.batch.outcomes`.
+    scenario : Scenario
+    service : str
+    everybody : bool
+        Nodes on hosts that are lost count too.
+
+    Returns
+    -------
+    outage_us : array, shape (runs, members)
+    share : array, shape (members,)
+        Of each member; they add up to 1.
+    censored : float
+        Share of outages that the end of the run cut off.
+    """
+    members, share = _members(scenario, service, everybody)
+    outage, cut = (found[name].reshape(len(found), -1)[:, members] for name in (service, f"{service}_censored"))
+    return np.maximum(outage, 0), np.array(share) / sum(share), float((cut == 1).mean())
+
+
+def _members(scenario: Scenario, service: Service, everybody: bool) -> tuple[list[int], list[float]]:
+    """Places of those whose outage counts, and their shares: nodes that run, or all phones."""
     if service == "redis_write":
         return [0], [1.0]
     if service == "client":
         return list(range(len(scenario.client))), [float(client.share) for client in scenario.client]
-    gone = scenario.server.primary if any(fault.process == "all" for fault in scenario.fault) else ""
-    left = [number for number, host in enumerate(scenario.host) if host.registrar and host.name != gone]
-    left = left or [number for number, host in enumerate(scenario.host) if host.registrar]
+    gone = set() if everybody else {fault.host for fault in scenario.fault if fault.process == "all"}
+    nodes = [number for number, host in enumerate(scenario.host) if host.registrar]
+    left = [number for number in nodes if scenario.host[number].name not in gone] or nodes
     return left, [1.0] * len(left)

@@ -27,16 +27,7 @@ work = 2
 """
 
 
-@pytest.fixture(autouse=True)
-def in_the_checkout(monkeypatch, request):
-    monkeypatch.chdir(request.config.rootpath)
-
-
-@pytest.fixture
-def conditions(tmp_path):
-    path = tmp_path / "conditions.toml"
-    path.write_text(CONDITIONS)
-    return path
+pytestmark = pytest.mark.usefixtures("in_the_checkout")
 
 
 def test_text_table_and_picture(tmp_path, conditions, capsys):

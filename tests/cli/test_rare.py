@@ -26,16 +26,7 @@ sigma = 1
 """
 
 
-@pytest.fixture(autouse=True)
-def in_the_checkout(monkeypatch, request):
-    monkeypatch.chdir(request.config.rootpath)
-
-
-@pytest.fixture
-def conditions(tmp_path):
-    path = tmp_path / "conditions.toml"
-    path.write_text(CONDITIONS)
-    return str(path)
+pytestmark = pytest.mark.usefixtures("in_the_checkout")
 
 
 def rare(conditions, *more):
