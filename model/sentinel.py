@@ -449,7 +449,7 @@ def _visit_server(node, now_us, number_, out):
         return
     is_down = _silence_us(watch, now_us) > node.down_after_us or _is_no_primary(node, now_us, number_)
     _cut_silent(node, watch, now_us, 2 * number_, out)
-    _mark(watch, now_us, number_, 0, is_down, out)
+    mark(watch, now_us, number_, 0, is_down, out)
 
 
 def _visit_peer(node, now_us, number_, out):
@@ -467,7 +467,7 @@ def _visit_peer(node, now_us, number_, out):
         return
     is_down = _silence_us(watch, now_us) > node.down_after_us
     _cut_silent(node, watch, now_us, link, out)
-    _mark(watch, now_us, number_, 1, is_down, out)
+    mark(watch, now_us, number_, 1, is_down, out)
 
 
 def _is_tilted(node, now_us, out):
@@ -621,7 +621,7 @@ def _cut_silent(node, watch, now_us, link, out):
         _drop(watch, PUBSUB)
 
 
-def _mark(watch, now_us, number_, is_sentinel, is_down, out):
+def mark(watch, now_us, number_, is_sentinel, is_down, out):
     """Set or clear "subjectively down"; when that began stays known afterwards."""
     if is_down and watch.s_down == 0:
         watch.s_down = 1

@@ -9,10 +9,10 @@ Functions named ``*_panel`` draw on axes that they are given and return them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from model.bounds import Range, ranges_of
 from model.measures import MILESTONES, Facts, RunMeasures
 from model.scenario import PROCESSES, STRIKES_PROCESS, Scenario
 from model.trace import Event, Trace
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 BLUE, SKY, GREEN, ORANGE, RED = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00"
 GREY, PALE, INK = "#8A8A8A", "#E6E6E6", "#222222"
+SAND = "#F9F2DC"
+"""Of the band between the least and the greatest possible value."""
 
 WIDTH_IN, DPI = 16.0, 100
 """1600 pixels wide."""
@@ -38,6 +41,11 @@ LEFT, RIGHT, EDGE = 0.215, 0.985, 0.01
 """Where axes begin and end, and where words at the left edge begin, as shares of the width."""
 
 TITLE_X = (EDGE - LEFT) / (RIGHT - LEFT)
+
+ROOM = 0.6
+"""By how much an axis grows at each side to show where bounds end, as share of its length. Kind: assumed."""
+
+BAND: dict[str, Any] = {"facecolor": SAND, "edgecolor": "none", "zorder": 0}
 
 GAP_S = 2.0
 """The time axis is cut where nothing happens for longer than this. Kind: assumed."""
@@ -143,12 +151,15 @@ def timeline(scenario: Scenario, sim: Arm | None, real: Arm | None) -> Figure:
         fontsize=10.5,
         va="center",
     )
+    possible = ranges_of(scenario)
     ranges_panel(figure.add_subplot(rows[1]), [(name, MEANING[name]) for name in names], _milestones_s(sim),
-                 _milestones_s(real)).set_title(_title("When it happened, seconds after the fault", sim, real),
-                                                loc="left", x=TITLE_X, fontsize=10.5)  # fmt: skip
+                 _milestones_s(real), possible
+                 ).set_title(_title("When it happened, seconds after the fault", sim, real, possible.keys() & names),
+                             loc="left", x=TITLE_X, fontsize=10.5)  # fmt: skip
     ranges_panel(figure.add_subplot(rows[2]), [(name, _outage_words(name)) for name in outages], _outages_s(sim),
-                 _outages_s(real)).set_title(_title("How long it was out, seconds in a run", sim, real),
-                                             loc="left", x=TITLE_X, fontsize=10.5)  # fmt: skip
+                 _outages_s(real), possible
+                 ).set_title(_title("How long it was out, seconds in a run", sim, real, possible.keys() & outages),
+                             loc="left", x=TITLE_X, fontsize=10.5)  # fmt: skip
     return figure
 
 
@@ -383,9 +394,15 @@ def _draw_fault(
 
 
 def ranges_panel(
-    ax: Axes, rows: Sequence[tuple[str, str]], sim: dict[str, np.ndarray], real: dict[str, np.ndarray]
+    ax: Axes,
+    rows: Sequence[tuple[str, str]],
+    sim: dict[str, np.ndarray],
+    real: dict[str, np.ndarray],
+    possible: Mapping[str, Range] | None = None,
 ) -> Axes:
     """Predicted ranges (bar from p5 to p95, line at the median) under measured runs (dots), a row for each quantity.
+
+    Behind them, as far as values go, what is possible at all when the first election is won.
 
     Parameters
     ----------
@@ -393,6 +410,8 @@ def ranges_panel(
     rows : sequence of (name, meaning)
     sim, real : dict of str to array
         Values in s; a name may be missing.
+    possible : mapping of str to Range, optional
+        Bounds; a name may be missing.
     """
     for number, (name, _) in enumerate(rows):
         predicted, measured = sim.get(name, ()), real.get(name, ())
@@ -408,11 +427,24 @@ def ranges_panel(
     ax.set_yticklabels([f"{meaning} ({name})" if meaning else name for name, meaning in rows], fontsize=9)
     ax.use_sticky_edges = False
     ax.margins(x=0.09)
+    ax.autoscale_view()
+    for number, (name, _) in enumerate(rows):
+        if possible and name in possible:
+            _shade(ax, possible[name], lambda *x, y=-number: ax.fill_betweenx([y - 0.42, y + 0.42], *x, **BAND))
     ax.grid(axis="x", color=PALE)
     ax.set_axisbelow(True)
     ax.tick_params(labelsize=9, length=0)
     ax.spines[["top", "left", "right"]].set_visible(False)
     return ax
+
+
+def _shade(ax: Axes, possible: Range, fill: Callable[[float, float], Any]) -> None:
+    """Draw a band between bounds as far as the axis goes: far ends would squeeze everything else."""
+    left_s, right_s = ax.get_xlim()
+    low_s, high_s = max(possible.low_ms / 1000, left_s), min(possible.high_ms / 1000, right_s)
+    if low_s < high_s:
+        fill(low_s, high_s)
+    ax.set_xlim(left_s, right_s)
 
 
 def _write_medians(ax: Axes, y: float, predicted: np.ndarray, measured: np.ndarray) -> None:
@@ -434,8 +466,12 @@ def _write_medians(ax: Axes, y: float, predicted: np.ndarray, measured: np.ndarr
             offset += 36
 
 
-def ecdf_panel(ax: Axes, name: str, sim_s: np.ndarray, real_s: np.ndarray) -> Axes:
+def ecdf_panel(
+    ax: Axes, name: str, sim_s: np.ndarray, real_s: np.ndarray, possible: Mapping[str, Range] | None = None
+) -> Axes:
     """Distribution functions of both arms, the real one with its 95 % band (Dvoretzky, Kiefer, Wolfowitz).
+
+    Behind them the band from the least to the greatest possible value, given that the first election is won.
 
     Parameters
     ----------
@@ -444,6 +480,8 @@ def ecdf_panel(ax: Axes, name: str, sim_s: np.ndarray, real_s: np.ndarray) -> Ax
         Title.
     sim_s, real_s : array
         Values in s; either may be empty.
+    possible : mapping of str to Range, optional
+        Bounds (`model.bounds.ranges_of`); the name may be missing.
     """
     from study.compare import dkw_band
 
@@ -458,10 +496,23 @@ def ecdf_panel(ax: Axes, name: str, sim_s: np.ndarray, real_s: np.ndarray) -> Ax
             left = min(float(np.min(sim_s)) if len(sim_s) else x[0], x[0])
             ax.fill_between([left, *x], [0, *low], [edge, *high], step="post", color=colour, alpha=0.14, linewidth=0)
         ax.text(0.03, height, f"{label} ({len(values)} runs)", transform=ax.transAxes, color=colour, fontsize=9)
+    if possible and name in possible:
+        _shade_with_room(ax, possible[name])
+        ax.text(0.97, 0.03, "possible", transform=ax.transAxes, color=GREY, fontsize=9, ha="right")
     ax.set(title=name, xlabel="s", ylabel="share of runs", ylim=(0, 1.02))
     ax.locator_params(axis="x", nbins=6)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def _shade_with_room(ax: Axes, possible: Range) -> None:
+    """A band between bounds; the axis grows by up to `ROOM` of its length on each side to show where it ends."""
+    left_s, right_s = ax.get_xlim()
+    room_s = ROOM * (right_s - left_s)
+    margin_s = 0.03 * (right_s - left_s)
+    ax.set_xlim(max(left_s - room_s, min(left_s, possible.low_ms / 1000 - margin_s)),
+                min(right_s + room_s, max(right_s, possible.high_ms / 1000 + margin_s)))  # fmt: skip
+    _shade(ax, possible, lambda low_s, high_s: ax.axvspan(low_s, high_s, **BAND))
 
 
 def values_s(runs: Sequence[RunMeasures], name: str) -> np.ndarray:
@@ -487,11 +538,13 @@ def _outage_words(name: str) -> str:
     return f"{client} is out of reach" if kind == "client" else f"{name.split('@')[1]} registers nobody"
 
 
-def _title(what: str, sim: Arm | None, real: Arm | None) -> str:
+def _title(what: str, sim: Arm | None, real: Arm | None, bounded: Iterable[str]) -> str:
     """What the panel shows, and how to read it."""
     parts = []
     if sim:
         parts.append(f"blue: {len(sim.runs)} simulated runs (bar from p5 to p95, line at the median)")
     if real:
         parts.append(f"red: {len(real.runs)} real runs (a dot each)")
+    if any(bounded):
+        parts.append("sand: possible (first election won)")
     return f"{what}. " + "; ".join([*parts, "numbers: medians"])

@@ -32,6 +32,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 from tabulate import tabulate
 
+from model.bounds import ranges_of
 from model.errors import HastudyError, UsageError
 from model.measures import MILESTONES, Facts, measure
 from study import catalog, folders, matrix, plots, regression, stored
@@ -196,17 +197,19 @@ def ecdf_figure(cell: Cell, naive_s: dict[str, float], sim_runs: int, seed: int)
     real = [measure(trace, facts) for trace in stored.runs(cell.scenario)]
     predicted = [measure(trace, facts) for trace in sim.simulate(cell.scenario, sim_runs, seed)]
     shown = [name for name in MILESTONES if len(plots.values_s(real, name))]
+    possible = ranges_of(cell.scenario)
     figure = Figure(figsize=(16, 4.1 * -(-len(shown) // 4) + 0.6), dpi=plots.DPI, layout="constrained")
     for name, ax in zip(shown, figure.subplots(-(-len(shown) // 4), 4, squeeze=False).flat, strict=False):
-        plots.ecdf_panel(ax, name, plots.values_s(predicted, name), plots.values_s(real, name))
+        plots.ecdf_panel(ax, name, plots.values_s(predicted, name), plots.values_s(real, name), possible)
         if name in naive_s:
             at_s = cell.scenario.sentinel.down_after_ms / 1000 + naive_s[name]
             ax.axvline(at_s, color=GREY, linewidth=1.4, linestyle="--")
             ax.text(0.03, 0.76, "delay + constant", transform=ax.transAxes, color=GREY, fontsize=9)
     for ax in figure.axes[len(shown) :]:
         ax.set_axis_off()
-    figure.suptitle(f"{SHOWN[cell.fault_class].capitalize()}: {cell.name}. Band: 95 % (Dvoretzky, Kiefer, Wolfowitz)",
-                    x=0.01, ha="left", fontsize=12, color=INK)  # fmt: skip
+    figure.suptitle(f"{SHOWN[cell.fault_class].capitalize()}: {cell.name}. Red band: 95 % (Dvoretzky, Kiefer, "
+                    "Wolfowitz); sand: possible when the first election is won", x=0.01, ha="left", fontsize=12,
+                    color=INK)  # fmt: skip
     return figure
 
 

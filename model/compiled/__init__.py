@@ -52,6 +52,10 @@ class Compiled:
         IndexError
             With `checks`: an index was outside; says where.
         """
+        return self.bind(*arguments)()
+
+    def bind(self, *arguments: Any) -> Callable[[], int]:
+        """The call with these arguments, to be made many times: what they hold may change, where they lie may not."""
         types = tuple(type_of(argument) for argument in arguments)
         if types not in self._codes:
             with _compiling:
@@ -63,10 +67,14 @@ class Compiled:
             words.append(argument.ctypes.data if isinstance(argument, np.ndarray) else int(argument))
             if isinstance(kind, Array):
                 words.append(len(argument))
-        result = code.call(*words)
-        if places and code.failed:
-            raise IndexError(f"index outside: {places[code.failed - 1]}")
-        return result
+
+        def call(alive: tuple = arguments) -> int:
+            result = code.call(*words)
+            if places and code.failed:
+                raise IndexError(f"index outside: {places[code.failed - 1]}")
+            return result
+
+        return call
 
     def _code(self, types: tuple[Type, ...]) -> tuple[Code, list[str]]:
         """Compile it, or read it from the cache; says on a terminal when that takes time."""

@@ -25,6 +25,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from model.bounds import ranges_of
 from model.measures import PARTS
 from model.scenario import Scenario, load
 from study import catalog, folders, plots, tables
@@ -135,7 +136,8 @@ def draw_ecdfs(path: Path, outcomes: Sequence[Outcome]) -> None:
     for line, outcome in zip(axes, outcomes, strict=True):
         names = [*SHOWN, f"register@{_last_node(outcome)}"]
         for ax, name in zip(line, names, strict=True):
-            plots.ecdf_panel(ax, name, plots.values_s(outcome.sim.runs, name), plots.values_s(outcome.real.runs, name))
+            values_s = (plots.values_s(arm.runs, name) for arm in (outcome.sim, outcome.real))
+            plots.ecdf_panel(ax, name, *values_s, ranges_of(outcome.scenario))
         line[0].set_ylabel(f"{outcome.scenario.name}\nshare of runs")
     figure.savefig(path, dpi=plots.DPI)
 
@@ -157,7 +159,7 @@ def report_text(
     blocks += [_section(outcome, rows[outcome.scenario.name]) for outcome in outcomes]
     blocks += [
         "## Distributions\n\nBlue: predicted. Red: measured, with the 95 % band of Dvoretzky, Kiefer and "
-        "Wolfowitz.\n\n![distribution functions](ecdf.png)",
+        "Wolfowitz. Sand: what is possible when the first election is won.\n\n![distribution functions](ecdf.png)",
         _method(outcomes, manifest),
         _LIMITS,
         f"## Make it again\n\n```sh\n{command}\n```\n\n"

@@ -1,39 +1,35 @@
-"""All states of an election of three sentinels, by stepping the sentinel machine itself."""
+"""All states of an election, by stepping the sentinel machine itself."""
 
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 
 from model import sentinel
 from model.errors import UsageError
-from model.explorer import check_election, kernel
-from model.explorer.election import choices, describe, new_search, new_system, raw_words, renamings, successors
-from model.explorer.election_steps import LONG_PAST_US, TWO_LEADERS, observed, step, tidy
-from model.explorer.packing import FORGOTTEN_FIELDS, OWN_FIELDS, PEER_FIELDS, pack, unpack
+from model.explorer import Election, check_election
+from model.explorer.parts import Local
+from model.explorer.walk import State, are_alike, guards, is_open, simplified, successors, under
 
-BOTH_SEEN = {"a leader is elected": 4, "an attempt ends without a leader": 3}
+BOTH_SEEN = {"elected": 4, "not-elected": 3}
 SEED = 20261123
 
 
-@pytest.mark.parametrize(
-    ("epochs", "counts"), [(1, (1_936, 32_951, 13)), (2, (16_340, 348_206, 18)), (3, (48_843, 1_220_311, 22))]
-)
-def test_every_property_holds_in_every_state_while_all_are_timely(epochs: int, counts: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(("epochs", "counts"), [(1, (1_936, 13)), (2, (16_340, 18)), (3, (48_843, 22))])
+def test_every_property_holds_in_every_state_while_all_are_timely(epochs: int, counts: tuple[int, int]) -> None:
     result = check_election(sentinels=3, quorum=2, epochs=epochs)
     assert result.finished
-    assert result.violation == ""
-    assert (result.states, result.transitions, result.depth) == counts
+    assert result.violations == {}
+    assert (result.states, result.depth) == counts
     assert result.witnesses == BOTH_SEEN
 
 
 def test_only_one_leader_per_epoch_fails_when_some_may_be_late() -> None:
     result = check_election(sentinels=3, quorum=2, epochs=2, stalls=True, goes_on=True)
     assert result.finished
-    assert (result.states, result.transitions, result.depth) == (49_176, 1_168_554, 18)
-    assert result.violations == {"one leader per epoch": 11}
+    assert (result.states, result.depth) == (49_176, 18)
+    assert result.violations == {"one-leader": 11}
     assert result.witnesses == BOTH_SEEN
 
 
@@ -41,46 +37,52 @@ def test_the_shortest_way_to_two_leaders_is_the_known_flaw() -> None:
     """A vote of epoch 2 decides an attempt of epoch 1: redis pull request 2230, redis issue 11571."""
     result = check_election(sentinels=3, quorum=2, epochs=2, stalls=True)
     assert not result.finished
-    assert result.violation == "one leader per epoch"
-    assert result.path == [
-        "s1 acts",
-        "s2 acts",
-        "s1 asks s3 for its vote in epoch 1",
-        "s3 waits",
-        "s3 acts",
-        "s1 learns of the vote of s3 in epoch 1",
-        "s2 hears of epoch 2",
-        "s1 acts",
-        "s2 asks s1 for its vote in epoch 2",
-        "s2 learns of the vote of s1 in epoch 2",
-        "s2 acts",
+    assert result.violation == "one-leader"
+    assert [step.text for step in result.paths["one-leader"].steps] == [
+        "sentinel 1 starts an attempt",
+        "sentinel 2 starts an attempt",
+        "sentinel 1 asks sentinel 3 for its vote in epoch 1",
+        "sentinel 3 waits",
+        "sentinel 3 starts an attempt",
+        "sentinel 2 hears of epoch 2 from sentinel 3",
+        "sentinel 1 learns of the vote of sentinel 3 in epoch 1",
+        "sentinel 1 counts votes",
+        "sentinel 2 asks sentinel 1 for its vote in epoch 2",
+        "sentinel 2 learns of the vote of sentinel 1 in epoch 2",
+        "sentinel 2 counts votes",
     ]
 
 
 def test_among_five_sentinels_nobody_needs_to_wait_for_that() -> None:
-    """The fifth has not voted, so it may start epoch 2 at once, while the attempt of s2 in epoch 1 goes on."""
-    system = new_system(5, 3, 2)
-    named = {describe(choice): choice for choice in choices(5, 2)}
-    for name in (
-        "s1 acts",
-        "s2 acts",
-        "s1 asks s3 for its vote in epoch 1",
-        "s1 asks s4 for its vote in epoch 1",
-        "s1 learns of the vote of s3 in epoch 1",
-        "s1 learns of the vote of s4 in epoch 1",
-        "s1 acts",
-        "s5 hears of epoch 1",
-        "s5 acts",
-        "s2 hears of epoch 2",
-        "s2 asks s3 for its vote in epoch 2",
-        "s2 asks s4 for its vote in epoch 2",
-        "s2 learns of the vote of s3 in epoch 2",
-        "s2 learns of the vote of s4 in epoch 2",
+    """The fifth has not voted, so it may start epoch 2 at once, while the attempt of the second in epoch 1 goes on."""
+    state, model = Election(5, 3, 2).first, Election(5, 3, 2, reduced=False)
+    for wanted in (
+        "sentinel 1 starts an attempt",
+        "sentinel 2 starts an attempt",
+        "sentinel 1 asks sentinel 3 for its vote in epoch 1",
+        "sentinel 1 asks sentinel 4 for its vote in epoch 1",
+        "sentinel 1 learns of the vote of sentinel 3 in epoch 1",
+        "sentinel 1 learns of the vote of sentinel 4 in epoch 1",
+        "sentinel 1 counts votes",
+        "sentinel 5 hears of epoch 1 from sentinel 1",
+        "sentinel 5 starts an attempt",
+        "sentinel 2 hears of epoch 2 from sentinel 5",
+        "sentinel 2 asks sentinel 3 for its vote in epoch 2",
+        "sentinel 2 asks sentinel 4 for its vote in epoch 2",
+        "sentinel 2 learns of the vote of sentinel 3 in epoch 2",
+        "sentinel 2 learns of the vote of sentinel 4 in epoch 2",
+        "sentinel 2 counts votes",
     ):
-        assert step(system, named[name]), name
-        assert not observed(system) & TWO_LEADERS
-    assert step(system, named["s2 acts"])
-    assert observed(system) & TWO_LEADERS
+        state = _after(model, state, wanted)
+    assert state[0].state == state[1].state == sentinel.SELECT
+    assert state[0].failover_epoch == state[1].failover_epoch == 1
+
+
+def _after(model: Election, state: State, wanted: str) -> State:
+    for part, move, _, after in successors(model, state):
+        if model.say(part, state[part], move) == wanted:
+            return after
+    raise AssertionError(f"not possible: {wanted}")
 
 
 def _votes_unless_overtaken(node, candidate):
@@ -93,9 +95,8 @@ def _votes_unless_overtaken(node, candidate):
     return votes
 
 
-@pytest.mark.slow
 def test_without_that_flaw_every_property_holds_however_late_some_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Votes that count in the epoch of the attempt only: the changed machine is compiled like the original."""
+    """Votes that count in the epoch of the attempt only."""
     monkeypatch.setattr(sentinel, "_votes_of_peers", _votes_unless_overtaken)
     result = check_election(sentinels=3, quorum=2, epochs=2, stalls=True)
     assert result.finished
@@ -103,11 +104,17 @@ def test_without_that_flaw_every_property_holds_however_late_some_are(monkeypatc
     assert result.witnesses == BOTH_SEEN
 
 
+def test_a_leader_has_the_votes_of_a_majority() -> None:
+    """Counted where no vote is forgotten: in the whole space, nothing merged."""
+    result = check_election(sentinels=3, quorum=2, epochs=1, reduced=False)
+    assert (result.finished, result.states, result.violations) == (True, 487_054, {})
+
+
 def test_a_limit_is_reported_as_not_finished() -> None:
-    result = check_election(epochs=2, max_states=300)
+    result = check_election(epochs=2, max_states=5_000)
     assert not result.finished
     assert result.frontier > 0
-    assert 300 < result.states < 400
+    assert result.states == 5_000
 
 
 def test_progress_is_told() -> None:
@@ -116,136 +123,87 @@ def test_progress_is_told() -> None:
     assert told[-1] == (result.states, 0)
 
 
-def test_more_epochs_than_a_state_has_room_for_are_refused() -> None:
-    with pytest.raises(UsageError, match="7 sentinels can be explored for at most 3 epochs, not 4"):
-        check_election(sentinels=7, quorum=4, epochs=4)
-
-
-# --- a broken machine is found out -----------------------------------------------------------------------------------
-
-
-def test_a_broken_vote_is_found_with_a_shortest_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sentinel that votes for whoever asked last breaks the property, and the search says how."""
-    honest = sentinel.vote
-
-    def fickle(node, now_us, epoch, candidate, out):
-        node.leader_epoch = min(node.leader_epoch, epoch - 1)
-        honest(node, now_us, epoch, candidate, out)
-
-    monkeypatch.setattr(sentinel, "vote", fickle)
-    result = check_election(epochs=1, interpreted=True)
-    assert result.violation == "one vote per sentinel and epoch"
-    assert len(result.path) == result.violations[result.violation] == 3
-
-
-def test_a_count_without_majority_elects_two_leaders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sentinels that take one vote for enough break the other property."""
-    monkeypatch.setattr(sentinel, "elected", lambda node, now_us, out: node.me + 1)
-    result = check_election(epochs=1, interpreted=True)
-    assert result.violation == "one leader per epoch"
-    assert result.path == ["s1 acts", "s2 acts"]
-
-
-# --- the compiled search is the interpreted one ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("sentinels", "epochs"), [(3, 1), (2, 2)])
-def test_compiled_and_interpreted_find_the_same_states_in_the_same_order(sentinels: int, epochs: int) -> None:
-    one, other = (
-        new_search(sentinels, 2, epochs, stalls=True, goes_on=True, interpreted=interpreted)
-        for interpreted in (True, False)
-    )
-    one.run(100_000)
-    other.run(100_000)
-    assert other["transitions"] == one["transitions"]
-    assert other.steps_to() == one.steps_to()
-    assert _states(other) == _states(one)
-
-
-def _states(search: Any) -> list[tuple[int, ...]]:
-    return [tuple(search.words_of(number)) for number in range(search["states"])]
+@pytest.mark.parametrize(
+    ("sentinels", "epochs", "says"), [(3, 8, "1 to 7 epochs, not 8"), (9, 1, "2 to 7 sentinels, not 9")]
+)
+def test_more_than_there_is_room_for_is_refused(sentinels: int, epochs: int, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        check_election(sentinels=sentinels, epochs=epochs)
 
 
 # --- what makes states fewer is sound --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stalls", [False, True])
-def test_states_merged_by_tidying_are_exactly_those_of_the_whole_space(
-    monkeypatch: pytest.MonkeyPatch, stalls: bool
-) -> None:
-    """All states found without leaving anything out, tidied afterwards, are the states found with it."""
-    tidied = new_search(2, 2, 2, stalls=stalls, goes_on=True, interpreted=True)
-    tidied.run(100_000)
-    monkeypatch.setattr(kernel, "tidy", lambda system: None)
-    whole = new_search(2, 2, 2, stalls=stalls, goes_on=True, interpreted=True)
-    whole.run(100_000)
-    assert whole["states"] > 5 * tidied["states"]
-    assert whole.steps_to() == tidied.steps_to()
-    system, merged = new_system(2, 2, 2, stalls), set()
-    for number in range(whole["states"]):
-        unpack(system, whole.words_of(number), 0)
-        tidy(system)
-        merged.add(_packed(system, raw_words(system)))
-    assert merged == set(_states(tidied))
+@pytest.mark.parametrize(("epochs", "stalls"), [(1, False), (2, True)])
+def test_merged_states_are_exactly_those_of_the_whole_space(epochs: int, stalls: bool) -> None:
+    """All states found without leaving anything out, merged afterwards, are the states found with it."""
+    model = Election(2, 2, epochs, stalls)
+    merged, whole = _reached(model), _reached(Election(2, 2, epochs, stalls, reduced=False))
+    assert len(whole) > 2 * len(merged)
+    assert {_smallest(model, _settled(model, state)) for state in whole} == merged
 
 
-def _walk(steps: int) -> list[list[int]]:
-    """States of a random walk, as the sentinels are called."""
-    chance, system = random.Random(SEED), new_system(3, 2, 2, stalls=True)
-    walked = [raw_words(system)]
+def _reached(model: Election) -> set[State]:
+    """All states, by a search of its own: plain Python, the smallest of all renamings."""
+    first = _smallest(model, model.first)
+    found, waiting = {first}, [first]
+    while waiting:
+        for _, _, _, after in successors(model, waiting.pop()):
+            smallest = _smallest(model, after)
+            if smallest not in found:
+                found.add(smallest)
+                waiting.append(smallest)
+    return found
+
+
+def _smallest(model: Election, state: State) -> State:
+    return min(under(model, state, renaming) for renaming in model.renamings)
+
+
+def _settled(model: Election, state: State) -> State:
+    return simplified(model, tuple(model._settled(local) for local in state))
+
+
+def _walk(model: Election, steps: int) -> list[State]:
+    chance, walked = random.Random(SEED), [model.first]
     for _ in range(steps):
-        found = [after for _, after, _, _ in successors(system, walked[-1])]
+        found = [after for _, _, _, after in successors(model, walked[-1])]
         walked.append(chance.choice(found) if found else walked[0])
     return walked
 
 
-def test_what_a_state_forgets_is_only_what_is_listed() -> None:
-    """Whatever a step changes is kept in the state, or is listed as forgotten, with the reason there."""
-    system, names = new_system(3, 2, 2, stalls=True), set()
-    for words in _walk(60):
-        unpack(system, words, 0)
-        before = _leaves(system)
-        for choice in choices(3, 2):
-            unpack(system, words, 0)
-            if step(system, choice):
-                after = _leaves(system)
-                changed = [path for number, path in before if before[number, path] != after[number, path]]
-                names |= {path.partition("].")[2] or path for path in changed}
-    assert names <= {*OWN_FIELDS, "start_us", *PEER_FIELDS, *FORGOTTEN_FIELDS}
-    assert {"leader", "start_us", *FORGOTTEN_FIELDS} <= names
+def test_states_that_differ_by_names_only_lead_to_states_that_do() -> None:
+    model = Election(3, 2, 2, stalls=True)
+    for state in _walk(model, 100)[::4]:
+        led_to = {
+            frozenset(_smallest(model, after) for _, _, _, after in successors(model, under(model, state, renaming)))
+            for renaming in model.renamings
+        }
+        assert len(led_to) == 1, f"seed {SEED}"
+        assert are_alike(model, state, under(model, state, model.renamings[-1]))
 
 
-def _leaves(system: Any) -> dict[tuple[int, str], int]:
-    return {
-        (number, path): holder[index] if isinstance(index, int) else getattr(holder, index)
-        for number in range(system.sentinels)
-        for path, _, holder, index in sentinel.SENTINEL.leaves(system.node[number])
-    }
+def test_what_is_kept_of_a_sentinel_is_what_is_put_back() -> None:
+    model = Election(3, 2, 2, stalls=True, reduced=False)
+    locals_: set[Local] = {local for state in _walk(model, 200) for local in state}
+    assert len(locals_) > 50
+    for local in locals_:
+        model._restored(0, local)
+        assert model._kept(0, local) == local, f"seed {SEED}"
 
 
-def test_a_state_survives_its_codec() -> None:
-    system = new_system(3, 2, 2, stalls=True)
-    for words in _walk(100):
-        unpack(system, words, 0)
-        assert raw_words(system) == words, f"seed {SEED}"
-        assert system.node[0].peer[1].answer_us > LONG_PAST_US
-
-
-def test_states_that_differ_by_names_only_are_one_and_lead_to_the_same_states() -> None:
-    system, names = new_system(3, 2, 2, stalls=True), renamings(3)
-    for words in _walk(100)[::4]:
-        unpack(system, words, 0)
-        renamed = [raw_words(system, renaming) for renaming in names]
-        assert len({_packed(system, each) for each in renamed}) == 1, f"seed {SEED}"
-        led_to = [{tuple(packed) for _, _, packed, _ in successors(system, each)} for each in renamed]
-        assert led_to == led_to[:1] * len(names), f"seed {SEED}"
-
-
-def _packed(system: Any, words: list[int]) -> tuple[int, ...]:
-    unpack(system, words, 0)
-    pack(system, renamings(system.sentinels))
-    return tuple(system.packed[: system.sentinels])
-
-
-def test_nothing_is_observed_before_anything_has_happened() -> None:
-    assert observed(new_system(3, 2, 2, stalls=True)) == 0
+def test_no_attempt_begins_while_an_older_one_is_not_over() -> None:
+    """The guard that time gives: whoever has voted waits until all have heard, and older attempts have ended."""
+    model = Election(3, 2, 2)
+    state = model.first
+    for wanted in (
+        "sentinel 1 starts an attempt",
+        "sentinel 1 asks sentinel 2 for its vote in epoch 1",
+        "sentinel 2 waits",
+    ):
+        state = _after(model, state, wanted)
+    acts = [move for move in model.moves(1, state[1]) if move.kind == "act"]
+    assert acts
+    assert not any(is_open(move, guards(model, state)) for move in acts)
+    late = Election(3, 2, 2, stalls=True)
+    assert any(move.kind == "act" and is_open(move, guards(late, state)) for move in late.moves(1, state[1]))

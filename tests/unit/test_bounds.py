@@ -6,7 +6,19 @@ import random
 import numpy as np
 import pytest
 
-from model.bounds import KINDS, YEAR_MS, group_of, laws, milestones, p_failover, p_suspected, quality, start, suspicion
+from model.bounds import (
+    KINDS,
+    YEAR_MS,
+    cut_off,
+    group_of,
+    laws,
+    milestones,
+    p_failover,
+    p_suspected,
+    quality,
+    start,
+    suspicion,
+)
 from model.errors import UsageError
 from model.laws import MIXED_MS, TICKS_MS, exactly, remainder, tick, tick_after, uniform, wait_for_tick
 from model.scenario import Link
@@ -171,3 +183,28 @@ def test_quality_for_exponential_stalls(scenario):
 def test_a_detector_without_stalls_makes_no_mistake(scenario):
     found = quality(group_of(scenario, "frozen"), 0.0, lambda t_ms: np.zeros_like(t_ms))
     assert (found.mistakes_per_year, found.mistake_ms, found.accuracy) == (0.0, 0.0, 1.0)
+
+
+# --- two primaries ---------------------------------------------------------------------------------------------------
+
+
+def test_cut_off_with_its_clients_the_old_primary_is_writable_for_as_long_as_that_lasts(scenario):
+    while_cut_ms, after_ms = cut_off(scenario)
+    assert while_cut_ms == math.inf
+    assert 10_000 < after_ms < 15_000
+
+
+@pytest.mark.parametrize(("lag_s", "overlap_ms"), [(10, 12_000 - 10_260), (8, 0)])
+def test_too_few_replicas_stop_the_old_primary_in_time_if_the_lag_is_two_seconds_below_the_delay(
+    scenario, lag_s, overlap_ms
+):
+    server = scenario.server.model_copy(update={"min_replicas_to_write": 1, "min_replicas_max_lag_s": lag_s})
+    assert cut_off(scenario.model_copy(update={"server": server})) == pytest.approx((overlap_ms, 0), abs=60)
+
+
+def test_each_lost_attempt_costs_two_timeouts_and_up_to_a_second(scenario):
+    won, lost = milestones(scenario, "host"), milestones(scenario, "host", lost=2)
+    assert lost["odown_first"] == won["odown_first"]
+    assert lost["elected"].low_ms - won["elected"].low_ms == 4 * scenario.sentinel.failover_timeout_ms
+    more_ms = lost["switch_last"].high_ms - won["switch_last"].high_ms
+    assert more_ms == pytest.approx(4 * scenario.sentinel.failover_timeout_ms + 2 * 1_100, abs=10)

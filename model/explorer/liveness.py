@@ -1,0 +1,146 @@
+"""What must come to pass: *eventually* properties of a search that has visited all states.
+
+Fairness: a step that is possible again and again is taken at last (strong fairness; it holds with probability one
+wherever each possible order of events has a probability above zero). Then a run ends in a set of states that all lead
+to each other and nowhere else, and visits all of them for ever: a strongly connected component that nothing leaves.
+So "good for ever, at last" holds if and only if every state of every such component is good.
+
+Where a bound of the model (the highest epoch) keeps somebody from a step that he would take, a component is only the
+edge of what was explored; it decides nothing, and is counted apart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from model.explorer.exploration import Search
+from model.explorer.parts import Pattern, Property
+from model.explorer.paths import Path
+from model.explorer.walk import path_through
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How fair runs end.
+
+    Attributes
+    ----------
+    holds : bool
+        Every component that nothing leaves is good, or at the bound.
+    good, bad, at_bound : int
+        States of such components.
+    can_be_put_off : bool
+        There is a cycle outside the good states: an unfair run never gets there.
+    path : Path or None
+        The shortest way to a bad component.
+    """
+
+    holds: bool
+    good: int
+    bad: int
+    at_bound: int
+    can_be_put_off: bool
+    path: Path | None
+
+
+def check_ending(search: Search, wanted: Property, bound: tuple[Pattern, ...] = ()) -> Ending:
+    """Whether an *eventually* property holds.
+
+    Parameters
+    ----------
+    search : Search
+        Finished.
+    wanted : Property
+    bound : tuple of Pattern
+        Where the bounds of the model keep somebody from a step.
+
+    Raises
+    ------
+    ValueError
+        The search has not visited all states.
+    """
+    if not search.is_finished:
+        raise ValueError(f"{search.model.title}: not all states were visited, so nothing is known about endings")
+    starts, targets = search.edges()
+    component = _components(starts, targets)
+    is_good, is_bound = _shown(search, wanted.patterns), _shown(search, bound)
+    sources = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    is_final = np.ones(component.max() + 1, bool)
+    is_final[component[sources[component[sources] != component[targets]]]] = False
+    touches_bound = np.zeros(len(is_final), bool)
+    touches_bound[component[is_bound]] = True
+    final = is_final[component]
+    excused = final & touches_bound[component]
+    bad = final & ~excused & ~is_good
+    path = None
+    if bad.any():
+        in_bad = np.zeros(len(is_final), bool)
+        in_bad[component[bad]] = True
+        path = _path_into(search, wanted, int(np.argmax(in_bad[component])), starts, targets)
+    return Ending(
+        holds=not bad.any(), good=int((final & ~excused & is_good).sum()), bad=int(bad.sum()),
+        at_bound=int(excused.sum()), can_be_put_off=_has_cycle(starts, targets, sources, ~is_good), path=path,
+    )  # fmt: skip
+
+
+def _components(starts: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Number of the strongly connected component of each state."""
+    count = len(starts) - 1
+    graph = csr_array((np.ones(len(targets), np.int8), targets, starts), (count, count))
+    return connected_components(graph, connection="strong")[1]
+
+
+def _has_cycle(starts: np.ndarray, targets: np.ndarray, sources: np.ndarray, within: np.ndarray) -> bool:
+    """Some of these states lead to each other."""
+    kept = within[sources] & within[targets]
+    count = len(starts) - 1
+    graph = csr_array((np.ones(int(kept.sum()), np.int8), (sources[kept], targets[kept])), (count, count))
+    return connected_components(graph, connection="strong")[0] < count
+
+
+def _shown(search: Search, patterns: tuple[Pattern, ...]) -> np.ndarray:
+    """For each state, whether any pattern shows."""
+    marks = search.tables.marks
+    joined = np.zeros(search["states"], np.int64)
+    doubled = np.zeros(search["states"], np.int64)
+    for column in search.rows().T:
+        doubled |= joined & marks[column]
+        joined |= marks[column]
+    shown = np.zeros(search["states"], bool)
+    for pattern in patterns:
+        is_so = (joined & pattern.all_of == pattern.all_of) & (joined & pattern.none_of == 0)
+        if pattern.on_two:
+            is_so &= doubled & pattern.on_two != 0
+        shown |= is_so & (doubled & pattern.not_on_two == 0)
+    return shown
+
+
+def _path_into(search: Search, wanted: Property, number: int, starts: np.ndarray, targets: np.ndarray) -> Path:
+    """The way to a state, and from there round to it again if it has successors."""
+    way = search.way_to(number)
+    round_ = _way_round(number, starts, targets)
+    path = path_through(search.model, [search.locals_of(at) for at in way + round_], wanted)
+    return replace(path, loop=len(way) - 1 if round_ else -1)
+
+
+def _way_round(number: int, starts: np.ndarray, targets: np.ndarray) -> list[int]:
+    """The shortest way from a state back to it, without the state itself at its beginning."""
+    came_from: dict[int, int] = {}
+    waiting = deque([number])
+    while waiting:
+        here = waiting.popleft()
+        for target in targets[starts[here] : starts[here + 1]].tolist():
+            if target == number:
+                way = [number, here]
+                while way[-1] != number:
+                    way.append(came_from[way[-1]])
+                return way[-2::-1] if here != number else [number]
+            if target not in came_from:
+                came_from[target] = here
+                waiting.append(target)
+    return []
