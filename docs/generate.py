@@ -21,10 +21,12 @@ from pydantic.fields import FieldInfo
 
 import model
 from model.client_classes import FACTS, FOR_EVER_MS, SOFTWARE, knobs
+from model.explorer import Election, Failover, client_world, registrar_world
 from model.records import Record
 from model.scenario import Scenario, Section, assumptions
 from model.trace import EVENTS
 from model.versions import DIFFERENCES, names_of_differences
+from study.check import detection
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -173,9 +175,26 @@ def client_sources() -> str:
     return "\n\n".join(parts)
 
 
+def properties() -> str:
+    """Every property that the explorer decides, and who says so."""
+    rows = []
+    for part, model_ in (("election", Election()), ("failover", Failover())):
+        rows += [[part, f"`{each.key}`", each.sentence, each.kind, each.source] for each in model_.properties]
+    rows.append(["registrar", "`registrar-POLICY-CASE`", registrar_world.SENTENCE, "eventually",
+                 registrar_world.SOURCE])  # fmt: skip
+    rows.append(["client", "`client-CLASS-TRANSPORT-MANNER`", client_world.SENTENCE, "eventually",
+                 client_world.SOURCE])  # fmt: skip
+    keys_ = ", ".join(f"`{key}`" for key in detection.CASES)
+    sentence = detection.SENTENCE.format(what="a dead primary", whom="")
+    return _table(
+        ["part", "key", "property", "kind", "source"],
+        [*rows, ["detection", keys_, sentence, "always", detection.SOURCE]],
+    )
+
+
 TABLES = {
     each.__name__: each
-    for each in (settings, constants, keys, events, records, versions, client_classes, client_sources)
+    for each in (settings, constants, keys, events, records, versions, client_classes, client_sources, properties)
 }
 
 

@@ -120,11 +120,9 @@ def _sweep(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scenario", metavar="SCENARIO", nargs="?", help="its quorum and number of sentinels are taken")
-    parser.add_argument("--epochs", type=whole_number(1, 7), default=3, help="attempts explored (default %(default)s)")
-    parser.add_argument(
-        "--stalls", action="store_true", help="messages and sentinels may be later than failover-timeout"
-    )
+    from study.check.options import add
+
+    add(parser, whole_number)
 
 
 def _conform(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +172,8 @@ VERBS = {
                          _availability, verbs.availability),
     "rare": Verb("estimate failovers that nobody needed, however rare", f"hastudy rare {VANISH} --event needless",
                  _rare, verbs.rare),
-    "check": Verb("explore all states of the election of three sentinels", "hastudy check", _check, verbs.check),
+    "check": Verb("visit every state, and decide what always, sometimes, and at last is true",
+                  "hastudy check --part election --stalls", _check, verbs.check),
     "conform": Verb("walk real Sentinel logs through the model",
                     "hastudy conform tests/data/logs/redis-6.2.14-crashes/*", _conform, verbs.conform),
     "lint": Verb("find faults in configuration files", "hastudy lint redis.conf sentinel.conf"),

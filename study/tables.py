@@ -318,24 +318,6 @@ def _plain_ms(value_ms: float | None) -> str:
     return "-" if value_ms is None else f"{value_ms:.0f}"
 
 
-def check_text(found: dict[str, Any]) -> str:
-    """What the explorer found."""
-    bounds = f"up to {found['epochs']} epochs" + (", all may be late" if found["stalls"] else "")
-    lines = [
-        f"{found['subject']} of {found['sentinels']} sentinels, quorum {found['quorum']}, {bounds}: "
-        f"{found['states']} states, {found['transitions']} steps, depth {found['depth']}"
-    ]
-    if found["violation"]:
-        lines += [f"violated: {found['violation']}"]
-        lines += [f"{number:4}. {step}" for number, step in enumerate(found["path"], start=1)]
-    elif found["finished"]:
-        lines += ["all reachable states visited, every property holds"]
-    else:
-        lines += [f"undecided: stopped with {found['frontier']} states not expanded, no violation so far"]
-    lines += [f"seen after {steps} steps: {name}" for name, steps in found["witnesses"].items()]
-    return "\n".join(lines)
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     text = tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=_alignment(head))
     return "\n".join(line.rstrip() for line in text.splitlines())

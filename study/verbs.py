@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -171,27 +170,21 @@ def _collect(cells: list[matrix.Cell], args: argparse.Namespace, voice: Voice) -
 
 
 def check(args: argparse.Namespace, voice: Voice) -> ExitCode:
-    """Explore the election."""
-    from model.explorer import check_election
+    """Decide properties by visiting all states."""
+    from study.check import options, run, text
 
-    sentinels, quorum = 3, 2
-    if args.scenario:
-        scenario = _load(args.scenario, args, voice)
-        sentinels, quorum = len(scenario.sentinel_hosts), scenario.sentinel.quorum
+    scenario = _load(args.scenario, args, voice) if args.scenario else None
+    asked = options.read(args, scenario)
     with voice.progress("exploring") as progress:
-        found = check_election(
-            sentinels,
-            quorum,
-            args.epochs,
-            progress=lambda states, open_: progress(1 - open_ / states, f"{states} states"),
-            stalls=args.stalls,
-        )
-    data = {"schema": 1, "subject": "election", "sentinels": sentinels, "quorum": quorum, "epochs": args.epochs,
-            "stalls": args.stalls, **asdict(found)}  # fmt: skip
-    _show(args, "check", data, tables.check_text(data))
-    if found.violation:
-        return ExitCode.FINDING
-    return ExitCode.OK if found.finished else ExitCode.UNDECIDED
+        found = run.check(asked, progress)
+    _print(args, found.data, text.text(found))
+    if args.out:
+        text.write(found, args.out)
+        if scenario:
+            _dump_manifest(args, args.out, scenario)
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return found.exit_code
 
 
 def conform(args: argparse.Namespace, voice: Voice) -> ExitCode:

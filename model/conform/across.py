@@ -53,15 +53,16 @@ def _finding(fact: Fact, why: str, source: str) -> Finding:
 
 
 def _votes(walk: Walk, sentinels: Mapping[str, Walk], same_clock: bool) -> Iterator[Finding]:
-    """A vote for X in epoch e needs X's attempt in e."""
+    """A vote for X in epoch e needs X's attempt in e, or in an older one with which it asks on when it hears of e."""
     for fact in _of(walk, "+vote-for-leader"):
         candidate = sentinels.get(fact.words[0])
         if candidate is None or candidate is walk:
             continue
-        tries = [each for each in _of(candidate, "+try-failover") if each.words[1] == fact.words[1]]
-        if not tries and _reaches(candidate, int(fact.words[1]), fact, same_clock):
+        epoch = int(fact.words[1])
+        tries = [each for each in _of(candidate, "+try-failover") if each.words[1] and int(each.words[1]) <= epoch]
+        if not tries and _reaches(candidate, epoch, fact, same_clock):
             yield _finding(
-                fact, f"the log of that sentinel has no +try-failover in epoch {fact.words[1]}", "sentinelVoteLeader"
+                fact, f"the log of that sentinel has no +try-failover in epoch {epoch}", "sentinelVoteLeader"
             )
         elif tries and same_clock and fact.at_ms < tries[0].at_ms:
             yield _finding(fact, "it votes before the candidate's +try-failover", "sentinelVoteLeader")
@@ -138,14 +139,23 @@ def _orders(walk: Walk, sentinels: Mapping[str, Walk]) -> Iterator[Finding]:
 
 
 def _leaders(walks: Mapping[str, Walk]) -> Iterator[Found]:
-    """At most one leader a group and epoch. Redis does not warrant it with five sentinels: redis issue 11571."""
+    """At most one leader a group and epoch, but for those whom votes of a newer epoch elected (redis issue 11571), or
+    a user: these have no epoch here."""
     seen: dict[tuple[str, ...], str] = {}
     for file, walk in walks.items():
         for fact in _of(walk, "+elected-leader"):
+            if _is_overtaken(walk, fact):
+                continue
             if fact.words[1] and fact.words in seen and seen[fact.words] != file:
                 why = f"{seen[fact.words]} has a leader of epoch {fact.words[1]} already (see redis issue 11571)"
                 yield file, _finding(fact, why, "sentinelGetLeader")
             seen[fact.words] = file
+
+
+def _is_overtaken(walk: Walk, elected: Fact) -> bool:
+    """The leader had heard of a newer epoch than that of its attempt when it was elected."""
+    known = [int(each.words[0]) for each in _of(walk, "+new-epoch") if each.line < elected.line]
+    return elected.words[1] != "" and max(known, default=0) > int(elected.words[1])
 
 
 def _of(walk: Walk, kind: str) -> list[Fact]:

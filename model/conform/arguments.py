@@ -59,7 +59,12 @@ def _voted(at: At) -> Refusal | None:
         return Refusal("epochs of votes begin at 1")
     if not process.cut and not process.tries:
         return Refusal("votes are told only to candidates, and this sentinel was none")
-    if process.fresh and leader == process.id and int(epoch) not in process.tries:
+    # A candidate that hears of a newer epoch asks on in that one.
+    if (
+        process.fresh
+        and leader == process.id
+        and not any(tried <= int(epoch) <= process.current_epoch for tried in process.tries)
+    ):
         return Refusal(f"it was no candidate of epoch {epoch}")
     if not process.single:
         return None

@@ -370,7 +370,8 @@ class _Walker:
         if event in ("+vote-for-leader", "voted", "+new-epoch"):
             words = line.words
         elif event in ("+try-failover", "+elected-leader"):
-            epoch = at.group.failover_epoch
+            # Who leads because a user asked for it was elected for no epoch.
+            epoch = None if event == "+elected-leader" and at.group.forced else at.group.failover_epoch
             words = (group, "" if epoch is None else str(epoch))
         elif event in SHARED:
             words = (group, at.key or at.who.address, at.who.address)

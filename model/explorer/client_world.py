@@ -313,9 +313,9 @@ class ClientWorld:
         asked = (Exchange("client", peer, _ASKED[item[0]]),) if item[0] in _ASKED else ()
         said = self._answer(item, manner, move.about)
         if said is None:
-            return Step(peer, "deliver", f"does not answer to {_ASKED[item[0]]}", asked, notes)
+            return Step(peer, "answer", f"does not answer to {_ASKED[item[0]]}", asked, notes)
         text = _words(said)
-        return Step(peer, "deliver", text[0], (*asked, Exchange(peer, "client", text[1])), notes)
+        return Step(peer, "answer", text[0], (*asked, Exchange(peer, "client", text[1])), notes)
 
     def _standing(self, state: tuple) -> str:
         flows = [

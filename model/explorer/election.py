@@ -20,7 +20,8 @@ Abstraction, and why "always" proved here holds in real time:
 
 So more can happen here than in reality, never less: what holds here holds, and what does not must still be possible in
 time. The sentinels are alike, so states that differ only by their names are one state. States that differ only by what
-can never be read again are one as well (`_tidied`, `Election.simplified`; a test compares with the whole space).
+can never be read again are one as well (`Election._settled`, `Election.simplified`; a test compares with the whole
+space).
 Bounds: attempts start only below `epochs`. An elected leader stays: what it does with its win is the subject of
 `model.explorer.failover`. Left out: several groups, which would share the current epoch.
 

@@ -191,6 +191,8 @@ class Search:
             ``starts``, one more than states; ``targets``, so that those of state n are ``targets[starts[n] :
             starts[n + 1]]``.
         """
+        if self["filed"] < self["states"]:
+            self._bound()()  # loaded, with nothing left to expand: this only puts all states into the table
         tables, found, ends = self.tables, np.zeros(_EDGES, np.int32), np.zeros(_EDGES, np.int32)
         starts, targets, count = [np.zeros(1, np.int64)], [], 0
         while len(starts) == 1 or count < self["expanded"]:
@@ -254,7 +256,6 @@ class Search:
         self._found = arrays["found"].view(SEARCH.dtype).reshape(())
         self.states, self.parent = arrays["states"], arrays["parent"]
         self._grow(max(len(self.parent), _FIRST_ROOM))
-        self._bound()()  # puts all states into the table, which `edges` needs also where nothing is left to expand
 
 
 def _program() -> str:

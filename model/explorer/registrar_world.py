@@ -502,12 +502,12 @@ class RegistrarWorld:
         if said["kind"] == LINK_CLOSED:
             refused = kind == LINK_OPEN
             text = f"{peer} refuses the connection" if refused else f"its connection to {peer} ends"
-            return Step("node", "deliver", text, (Exchange(peer, "node", "refused" if refused else "closed"),), notes)
+            return Step("node", "answer", text, (Exchange(peer, "node", "refused" if refused else "closed"),), notes)
         answer = self._say(said)
         if kind == SWITCHED:
-            return Step("node", "deliver", answer, (Exchange(peer, "node", answer),), notes)
+            return Step("node", "answer", answer, (Exchange(peer, "node", answer),), notes)
         asked = Exchange("node", peer, _ASKED[kind])
-        return Step("node", "deliver", f"{peer} answers: {answer}", (asked, Exchange(peer, "node", answer)), notes)
+        return Step("node", "answer", f"{peer} answers: {answer}", (asked, Exchange(peer, "node", answer)), notes)
 
     def _say(self, said: dict[str, int]) -> str:
         kind = said["kind"]

@@ -23,7 +23,7 @@ def counts(size: Size, flags: tuple[str, ...] = WHOLE, deepest: int = 1_000_000,
     states, transitions = _number(r"(\d+) states, stored", done), _number(r"(\d+) transitions", done)
     table_mb = float(re.findall(r"([\d.]+)\s+actual memory usage for states", done.text)[0]) if states else 0.0
     # The first state is no step's result, but Spin counts it as one.
-    return Counts(states, transitions - 1, done.cpu_s, done.peak_bytes, round(table_mb * 2**20))
+    return Counts(states, transitions - 1, done.wall_s, done.cpu_s, done.peak_bytes, round(table_mb * 2**20))
 
 
 def ways(size: Size) -> Ways:

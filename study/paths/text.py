@@ -47,12 +47,19 @@ def ending(path: Path) -> str:
 
 
 def _step_lines(number: int, step: Step, digits: int) -> Iterator[str]:
-    yield from _wrapped(f"{number:{digits}}  ", step.text + " (from outside)" * (step.kind in FAULTS))
+    yield from _wrapped(f"{number:{digits}}  ", _sentence(step))
     inner = " " * (digits + 4)
     for exchange in () if step.kind in FAULTS else step.exchanges:
         yield from _wrapped(inner, f"{exchange.source} -> {exchange.to}: {exchange.label}")
     for actor, note in step.notes:
         yield from _wrapped(f"{inner}* ", f"{actor}: {note}")
+
+
+def _sentence(step: Step) -> str:
+    """The step, with its actor in front where its text does not name him."""
+    if step.kind in FAULTS:
+        return f"{step.text} (from outside)"
+    return step.text if step.actor in step.text else f"{step.actor}: {step.text}"
 
 
 def _wrapped(lead: str, words: str) -> list[str]:

@@ -29,6 +29,7 @@ REPORTS = {
     "quorum_and_cluster_size": "how many sentinels, and which quorum?",
     "lost_elections_over_wan": "sentinels at several sites: how often is an election lost, at what cost?",
     "availability": "how many nines does which set-up give, and what eats the error budget?",
+    "proofs": "what can happen in a failover, and what cannot?",
     "rare_events": "how often does a cluster fail over needlessly, when that is too rare to simulate?",
 }
 """What there is, each a module of this package, and its question."""

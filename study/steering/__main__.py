@@ -51,7 +51,9 @@ def main(words: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m study.steering", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("path", nargs="?", metavar="PATHNAME", help="steer this path: " + ", ".join(_steerable()))
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where its scenario is written (default: as committed)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="its scenario is written there (default: as committed)"
+    )
     parser.add_argument("--trials", type=int, default=200, metavar="N", help="runs that judge each try of the search")
     parser.add_argument("--runs", type=int, default=2000, metavar="N", help="runs of the claim (default %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, metavar="S")

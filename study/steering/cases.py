@@ -120,11 +120,12 @@ CASES = (
         0.9,
         known.SPLIT_VOTE_OF_THREE,
         _base("split_vote_of_three", 3, 2_000, 6_000, 22_000),
-        "Three sentinels half a second apart: does anybody win the first election?",
+        "Three sentinels 0.8 s apart, one way: does anybody win the first election?",
         "No. All three give the primary up within a tenth of a second and have voted for themselves before a request "
         "can arrive. The attempts end after the failover timeout (6 s) and up to 1 s of jitter; the next begin twice "
-        "the timeout after the first, apart by their jitter, and every third one is lost again.",
-        (("lost_election", "probability", 0.9, 1), ("first_write", "p5", 14.5, 18)),
+        "the timeout after the first, apart by their jitter, and many are lost again. At the earliest somebody takes "
+        "writes after 2.05 (delay) + 1.6 (to agree) + 12 + 1.6 (votes) + 0.2 (ticks) + 0.8 (the order) = 18.3 s.",
+        (("lost_election", "probability", 0.9, 1), ("first_write", "p5", 18.2, 19)),
         6,
     ),
     Case(
@@ -137,8 +138,8 @@ CASES = (
         _base("two_manual_failovers_at_once", 3, 6_000, 6_000, 40_000),
         "Two operators ask two sentinels for a failover at the same time: which primary counts?",
         "Both. A failover that is asked for needs no votes, so each sentinel takes epoch 1 for itself and promotes the "
-        "replica that it reaches. Neither configuration is newer; the sentinels stay at odds when the ways between them "
-        "are mended.",
+        "replica that it reaches. Neither configuration is newer; the sentinels stay at odds when the ways between "
+        "them are mended.",
         (("two_writable", "p50", 5, 40), ("failover", "probability", 0.98, 1)),
         6,
     ),
@@ -147,11 +148,9 @@ CASES = (
     Case("all_of_three_process_dies", "always: with a quorum of all sentinels a dead process is failed over",
          "quorum", Pattern((happens("+elected-leader"), happens("+switch-master"))), 0.98),
     Case("four_hosts_split_in_half", "always: no failover without a majority of the known sentinels",
-         "partition", Pattern((happens("+try-failover"), happens("-failover-abort-not-elected"),
-                               never("+elected-leader"))), 0.98),
+         "partition", Pattern((happens("+try-failover"), never("+elected-leader"))), 0.98),
     Case("killed_primary_returns_with_old_data", "shown: a returned primary takes writes beside the new one",
-         "return", Pattern((happens("+switch-master"), happens("restart"), two_writable(),
-                            happens("+convert-to-slave"))), 0.98),
+         "return", Pattern((happens("+switch-master"), happens("restart"), two_writable())), 0.98),
     Case("leader_dies_after_promotion", "shown: a promoted server that no configuration names",
          "second_failure", Pattern((happens("role-primary"), happens("+promoted-slave"), happens("crash"),
                                     happens("+try-failover"), happens("+switch-master"))), 0.98),

@@ -1,6 +1,7 @@
 """Paths that are steered by name: what the explorer finds, as data, so that steering needs no search.
 
-Words are those of the explorer's election (`model.explorer`); a test walks each path of an election there, step by step.
+Words are those of the explorer's election (`model.explorer`); a test walks each path of an election there, step by
+step.
 """
 
 from __future__ import annotations
@@ -11,13 +12,19 @@ ONE_LEADER = "an epoch has at most one leader"
 NOT_ELECTED = "an attempt ends without a leader"
 
 
-def _act(number: int, *notes: str) -> Step:
-    me = _name(number)
-    return Step(me, "act", f"{me} acts", (), tuple((me, note) for note in notes))
-
-
 def _starts(number: int, epoch: int) -> Step:
-    return _act(number, f"starts an attempt in epoch {epoch}, votes for {_name(number)} in epoch {epoch}")
+    me = _name(number)
+    note = f"starts an attempt in epoch {epoch}, votes for {me} in epoch {epoch}"
+    return Step(me, "act", f"{me} starts an attempt", (), ((me, note),))
+
+
+def _counts(number: int, note: str) -> Step:
+    me = _name(number)
+    return Step(me, "act", f"{me} counts votes", (), ((me, note),))
+
+
+def _waits(number: int) -> Step:
+    return Step(_name(number), "wait", f"{_name(number)} waits")
 
 
 def _asks(number: int, voter: int, epoch: int, before: str = "") -> Step:
@@ -65,7 +72,7 @@ TWO_LEADERS_OF_FIVE = Path(
         _asks(1, 4, 1, "is in epoch 1, "),
         _learns(1, 3, 1),
         _learns(1, 4, 1),
-        _act(1, "elected for epoch 1"),
+        _counts(1, "elected for epoch 1"),
         _hears(5, 3, 1),
         _starts(5, 2),
         _hears(2, 5, 2),
@@ -73,17 +80,27 @@ TWO_LEADERS_OF_FIVE = Path(
         _asks(2, 4, 2, "is in epoch 2, "),
         _learns(2, 3, 2),
         _learns(2, 4, 2),
-        _act(2, "elected for epoch 1"),
+        _counts(2, "elected for epoch 1"),
     ),
 )
 """A vote of epoch 2 decides an attempt of epoch 1 that another sentinel has won (redis issue 11571)."""
 
 SPLIT_VOTE_OF_THREE = Path(
-    "election of 3 sentinels, quorum 2, up to 1 epochs",
+    "election of 3 sentinels, quorum 2, 1 epoch",
     NOT_ELECTED,
     "witness",
     _names(3),
-    (_starts(1, 1), _starts(2, 1), _starts(3, 1), _act(1, "gives up"), _act(2, "gives up"), _act(3, "gives up")),
+    (
+        _starts(1, 1),
+        _starts(2, 1),
+        _starts(3, 1),
+        _waits(1),
+        _counts(1, "gives up"),
+        _waits(2),
+        _counts(2, "gives up"),
+        _waits(3),
+        _counts(3, "gives up"),
+    ),
 )
 """Three candidates, each with its own vote. The explorer's witness ends with the first who gives up."""
 

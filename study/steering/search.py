@@ -1,9 +1,9 @@
 """Finds the delays with which a scenario shows a pattern most often.
 
-Free are the delays of ways that are long on purpose (`LEAST_US` and above), static ones and those of faults. Delays that
-are equal are one number: they were given the same part to play. Climbed is one number at a time, up and down, by
-factors that shrink; every attempt is judged by the same runs (common random numbers), so the result depends on the seed
-alone.
+Free are the delays of ways that are long on purpose (`LEAST_US` and above), static ones and those of faults. Delays
+that are equal are one number: they were given the same part to play. Climbed is one number at a time, up and down, by
+factors that shrink; every attempt is judged by the same runs (common random numbers), so the result depends on the
+seed alone.
 
 Left out: instants of faults, and settings of the sentinels: they are part of the question.
 """
@@ -24,7 +24,7 @@ MOST_US = 10_000_000
 """Longest delay that a scenario may have. Kind: specified (model.scenario)."""
 MOST_STATIC_US = 2_800_000
 """Longest delay of a way that is so from the start: there and back it stays below the 3 s in which a kernel must learn
-a neighbour's address. Kind: measured (ways of 4 s: a real sentinel found the primary down while it still ran)."""
+a neighbour's address. Kind: assumed; at 4 s a sentinel in one of two real runs heard no more of a live primary."""
 FACTORS = (1.6, 1.25, 1.1)
 """Steps of the climb. Kind: assumed."""
 GRAIN_US = 10_000

@@ -1,26 +1,22 @@
 """A path of the explorer as a scenario: its faults on a time line, its orders as ways that are near, late or far.
 
-The explorer chooses orders; a real network has delays. An order is steered by making what must come later travel longer
-than the spread of what must come first (ticks of a tenth of a second, hellos every two seconds, requests once a second):
+The explorer chooses orders; a real network has delays. An order is steered by making what must come later travel
+longer than the spread of what must come first (ticks of a tenth of a second, hellos every two seconds, requests once a
+second):
 
-===========================================  =======================================================================
-in the path                                  in the scenario
-===========================================  =======================================================================
-a fault of a host, a server, a sentinel      the same; `Room.gap_ms` before faults of another kind
-no fault at all (elections)                  the primary's Redis process dies
-two attempts in one epoch                    ways between the two, and all ways of the later elected one, are *late*:
-                                             neither hears of the other before it has voted for itself
-who tries in a later epoch                   is asked for no vote before (ways to it are *far*), learns *after* the
-                                             others that somebody agrees, and hears of the epoch from hellos
-its own requests                             are not delivered in the path: its ways are *far* from the first election on
-a sentinel that only votes                   detects the fault long after the others: its ways from the primary are *far*
-several leaders                              the first has a server of its own and does not reach the preferred one; from
-                                             its election on all its ways are *apart*: neither hears of the other's
-                                             promotion before its own
-after all of it                              all ways are as they were: what has gone wrong has time to mend
-===========================================  =======================================================================
+* A fault of a host, a server, a sentinel is the same fault; `Room.gap_ms` before faults of another kind. Without any
+  (elections), the primary's Redis process dies.
+* Attempts in one epoch: ways between the candidates, and all ways of the later elected ones, are *late*: none hears of
+  another before it has voted for itself.
+* Who begins a later epoch is asked for no vote before: ways to it are *far*. It learns late that somebody agrees, and
+  hears of the epoch from hellos. Its own requests are not delivered in the path: its ways are *away* from the first
+  election on, but for hellos through the preferred replica.
+* Who only votes finds the fault after the others: its ways from the primary are *far*.
+* Several leaders: the first has a server of its own and does not reach the preferred one. From its election on its ways
+  are *apart*: nobody hears of its promotion before the other leader has promoted.
+* In the end all ways are as they were: what has gone wrong has time to mend.
 
-The numbers behind near, late, far and apart are free: `study.steering.search` finds better ones by simulation.
+The numbers behind late, far, away and apart are free: `study.steering.search` finds better ones by simulation.
 
 Sentinels of an election run on hosts of their own, the primary and the preferred replica too: a request and a hello
 take different ways, as they must where a path lets a hello through and no request. Faults that wait for the first
@@ -228,7 +224,7 @@ def _fault(base: Scenario, step: Step, at_ms: int) -> Table:
 def _election(orders: Orders, base: Scenario, room: Room) -> Table:
     hosts = len(orders.sentinels) + 2
     if hosts > MAX_HOSTS:
-        raise UsageError(f"{hosts} hosts are needed for {len(orders.sentinels)} sentinels: at most {MAX_HOSTS} are there")
+        raise UsageError(f"{len(orders.sentinels)} sentinels: at most {MAX_HOSTS - 2} can be steered, each on a host")
     return {
         "host": list(_hosts(orders)),
         "link": [_way(*way) for way in _ways(orders, room)],

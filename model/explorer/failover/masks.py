@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from model.errors import UsageError
 from model.explorer.failover.states import MAX_EPOCHS
 from model.explorer.parts import Pattern, Property
 
 
 class Bits:
-    """What the bits of masks mean."""
+    """What the bits of masks mean: at most 61, for five sentinels and four epochs."""
 
     def __init__(self, sentinels: int, epochs: int) -> None:
         self.n, self.epochs = sentinels, epochs
         rows = 2 * epochs
         self._single = sentinels * (rows + 2)
-        if self._single + 6 > 62:
-            raise UsageError(
-                f"{sentinels} sentinels can be explored for at most {(62 - 6) // sentinels // 2 - 1} epochs"
-            )
         self.all_astray = ((1 << sentinels) - 1) << sentinels * rows
         self.writable, self.voted_twice, self.fell_back, self.at_bound, self.switched, self.hasty = (
             1 << self._single + bit for bit in range(6)
