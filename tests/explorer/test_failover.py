@@ -16,7 +16,7 @@ SEED = 20261123
 def test_what_can_happen_when_a_host_is_lost() -> None:
     result = explore(Failover(epochs=1, kinds=("host",)), goes_on=True)
     assert (result.finished, result.states, result.violations) == (True, 30_342, {})
-    assert result.witnesses == {"fails-over": 10, "two-writable": 9}
+    assert result.witnesses == {"fails-over": 10, "two-writable": 11}
 
 
 def test_with_a_quorum_of_all_the_loss_of_a_host_is_never_agreed_on() -> None:
@@ -81,6 +81,7 @@ def test_what_is_kept_of_a_sentinel_is_what_is_put_back() -> None:
         ({"sentinels": 6}, "2 to 5 sentinels"),
         ({"epochs": 5}, "1 to 4 epochs"),
         ({"kinds": ("fire",)}, "no such fault: fire"),
+        ({"sentinels": 5, "epochs": 4}, "at most 3 epochs"),
     ],
 )
 def test_more_than_there_is_room_for_is_refused(wrong: dict, says: str) -> None:

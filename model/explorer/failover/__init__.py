@@ -92,7 +92,7 @@ class Failover:
         self.hosts = sentinels
         self.read_bits = 0
         self.renamings = tuple(permutations(range(sentinels)))
-        self.properties, self.bound = properties_of(bits, sentinels, epochs), (Pattern(all_of=bits.at_bound),)
+        self.properties, self.bound = properties_of(bits, sentinels, epochs, restarts), (Pattern(all_of=bits.at_bound),)
         self.first: tuple[Local, ...] = (*(first_of(sentinels),) * sentinels, *_first_servers(sentinels),
                                          Network((HOST_UP,) * sentinels, (0,) * sentinels, faults))  # fmt: skip
         self._rows = (Sentinels(setting, bits), Servers(setting, bits), Faults(setting, bits))

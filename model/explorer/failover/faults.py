@@ -98,7 +98,10 @@ class Faults:
     def marks(self, me: int, local: Local) -> int:
         """Nothing is settled while a host is away."""
         network = Network(*local)
-        return self.bits.all_astray if any(network.hosts) or any(network.cut) else 0
+        marks = self.bits.all_astray if any(network.hosts) or any(network.cut) else 0
+        for host in range(self.count):
+            marks |= self.bits.off(host) if network.hosts[host] != HOST_UP else 0
+        return marks
 
     def is_urgent(self, local: Local) -> bool:
         """A host that starts starts all that runs on it."""

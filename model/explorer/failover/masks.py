@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from model.errors import UsageError
 from model.explorer.failover.states import MAX_EPOCHS
 from model.explorer.parts import Pattern, Property
 
 
 class Bits:
-    """What the bits of masks mean: at most 61, for five sentinels and four epochs."""
+    """What the bits of masks mean.
+
+    Raises
+    ------
+    UsageError
+        There are not enough of them.
+    """
 
     def __init__(self, sentinels: int, epochs: int) -> None:
         self.n, self.epochs = sentinels, epochs
-        rows = 2 * epochs
-        self._single = sentinels * (rows + 2)
-        self.all_astray = ((1 << sentinels) - 1) << sentinels * rows
-        self.writable, self.voted_twice, self.fell_back, self.at_bound, self.switched, self.hasty = (
-            1 << self._single + bit for bit in range(6)
+        single = sentinels * (2 * epochs + 4)
+        if single + 5 > 62:
+            raise UsageError(f"failovers of {sentinels} hosts can be explored for at most {epochs - 1} epochs")
+        self.all_astray = ((1 << sentinels) - 1) << sentinels * 2 * epochs
+        self.voted_twice, self.fell_back, self.at_bound, self.switched, self.hasty = (
+            1 << single + bit for bit in range(5)
         )
 
     # guards: epochs from bit 0, configuration epochs, then hosts
@@ -70,10 +78,23 @@ class Bits:
         """The server does not have the data."""
         return self._of(2 * self.epochs + 1, number)
 
+    def writable(self, number: int) -> int:
+        """The server runs as primary."""
+        return self._of(2 * self.epochs + 2, number)
 
-def properties_of(bits: Bits, sentinels: int, epochs: int) -> tuple[Property, ...]:
+    def off(self, number: int) -> int:
+        """The host is off, whatever its server was before."""
+        return self._of(2 * self.epochs + 3, number)
+
+
+def properties_of(bits: Bits, sentinels: int, epochs: int, restarts: bool) -> tuple[Property, ...]:
     numbers, some = range(sentinels), range(1, epochs + 1)
     pairs = [(one, other) for one in numbers for other in range(one)]
+    settles = Property(
+        "settles", "eventually", "after faults, one primary, all replicas on it, all sentinels agree",
+        "Redis Sentinel documentation; deployment guide, failover scenario",
+        tuple(Pattern(none_of=bits.astray(n)) for n in numbers),
+    )  # fmt: skip
     return (
         Property("one-vote", "always", "a sentinel votes at most once in an epoch, over restarts, too",
                  "Redis Sentinel documentation, configuration epochs", (Pattern(all_of=bits.voted_twice),)),
@@ -88,13 +109,14 @@ def properties_of(bits: Bits, sentinels: int, epochs: int) -> tuple[Property, ..
         Property("data-survives", "always", "what all servers had before the faults, the primary has when all agree",
                  "deployment guide, failover scenario",
                  tuple(Pattern(all_of=bits.lacks(n), none_of=bits.astray(n)) for n in numbers)),
-        Property("settles", "eventually", "after faults, one primary, all replicas on it, all sentinels agree",
-                 "Redis Sentinel documentation; deployment guide, failover scenario",
-                 tuple(Pattern(none_of=bits.astray(n)) for n in numbers)),
+        *([settles] if restarts else []),
+        Property("accepts-writes", "eventually", "after faults, some server accepts writes", "deployment guide",
+                 tuple(Pattern(all_of=bits.writable(n), none_of=bits.off(n)) for n in numbers)),
         Property("fails-over", "sometimes", "a failover takes place", "deployment guide",
                  (Pattern(all_of=bits.switched),)),
         Property("two-writable", "sometimes", "two servers accept writes", "deployment guide is silent",
-                 (Pattern(on_two=bits.writable),)),
+                 tuple(Pattern(all_of=bits.writable(a) | bits.writable(b), none_of=bits.off(a) | bits.off(b))
+                       for a, b in pairs)),
         Property("configuration-grows", "always", "the configuration epoch of a sentinel never goes back",
                  "sentinel.c, sentinelProcessHelloMessage", (Pattern(all_of=bits.fell_back),)),
     )  # fmt: skip

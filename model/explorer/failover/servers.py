@@ -82,7 +82,7 @@ class Servers:
         follows = server.primary - 1 if server.role == REPLICA else me
         settled = server.process == UP and (server.role == PRIMARY or server.is_linked)
         marks = bits.all_astray & ~bits.astray(follows) if settled else bits.all_astray
-        marks |= bits.writable if server.process == UP and server.role == PRIMARY else 0
+        marks |= bits.writable(me) if server.process == UP and server.role == PRIMARY else 0
         return marks | (0 if server.has_data else bits.lacks(me))
 
     def guards(self, me: int, local: Local) -> int:
