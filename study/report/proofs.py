@@ -292,6 +292,8 @@ def answer(tables: Mapping[str, Table]) -> list[str]:
     late = the(verdicts, search="election, 2 epochs, all may be late", key="one-leader")
     ended = [row for row in runs if row["finished"] == "yes"]
     settles = where(verdicts, key="settles")
+    lost = [case.name for case in (*searches.NOTHING_RETURNS, *searches.QUORUMS) if "for good" in case.name]
+    writes = [row for row in where(verdicts, key="accepts-writes") if row["search"] in lost]
     broken = [f"*{row['search']}* ({row['key']}, {row['steps']} steps)" for row in verdicts
               if row["kind"] == "always" and row["verdict"] == "does not hold"]  # fmt: skip
     return [
@@ -305,8 +307,8 @@ def answer(tables: Mapping[str, Table]) -> list[str]:
         f"**Two servers killed, two epochs**: two primaries with one configuration epoch after {flaw['steps']} steps, "
         f"found after {the(runs, search=LARGE.name)['states']:,} states. "
         "All messages are delivered at once; what it takes is a leader that has not finished yet.",
-        "**Lost for good**: three hosts and a quorum of 2 accept writes in the end whatever single server or host is "
-        "lost; two lost hosts, or a quorum of 3 and one, are the end of writes.",
+        f"**Lost for good**: in the end some server takes writes in {_names(writes, 'holds')}; not in "
+        f"{_names(writes, 'does not hold')}.",
         f"**Data**: an empty restart loses everything after "
         f"{the(verdicts, search='server restarts empty', key='data-survives')['steps']} steps, without any failover.",
         _on_real_servers(tables["real"]),
@@ -319,6 +321,10 @@ def _on_real_servers(rows: Table) -> str:
     known = [row for row in rows if row["of_real"]]
     went = sum(row["real"] > 0 for row in known)
     return f"**On real servers** {went} of {len(known)} paths that were steered, or go by themselves, were taken."
+
+
+def _names(rows: Table, verdict: str) -> str:
+    return ", ".join(f"*{row['search']}*" for row in where(rows, verdict=verdict))
 
 
 def _count(rows: Table, verdict: str) -> int:
@@ -395,8 +401,8 @@ states that were found and not expanded, 0 in a finished search. *states/s* and 
 states or more; the time has the making of the tables in it. *for good*: what has failed does not return."""
 
 _VERDICTS = f"""Number: steps of the shortest path. *holds*, *never seen*: in all states, of finished searches alone.
-*undecided*: not shown so far, in a search that was not finished; empty: not asked. *settles* is asked where everything
-may return, *accepts-writes* where nothing does. The search *{LARGE.name}* ends at the first violation."""
+*undecided*: not shown so far, in a search that was not finished; empty: not asked. *settles* is not
+asked where nothing returns. The search *{LARGE.name}* ends at the first violation."""
 
 _LIMITS = """## Limits
 

@@ -2,26 +2,19 @@
 
 Nothing here depends on chance. `SEARCHES` says what is searched in which order and up to which number of states; `look`
 searches and gives plain data (`Found`), its paths included, so that a report can be made again from a file.
-
-Besides the properties of the models one more is asked where nothing returns (``accepts-writes``): that in the end some
-server takes writes. And a server on a host that is off is not taken to be writable (`Watched`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from model.effects import PRIMARY
 from model.explorer import Election, Failover, Search
 from model.explorer.checking import verdicts_of
 from model.explorer.exploration import Progress
-from model.explorer.failover.states import HOST_UP, UP, Network, Server
-from model.explorer.liveness import check_ending
-from model.explorer.parts import Local, Model, Pattern, Property
+from model.explorer.parts import Model
 from model.explorer.paths import Exchange, Path, Step
 from model.explorer.verdicts import Verdict
 
@@ -33,9 +26,6 @@ MOST_OF_FIVE = 5_000_000
 
 MOST_OF_ALL = 100_000_000
 """The same for the one large search: 6 GiB. Kind: assumed."""
-
-_WRITABLE, _OFF = 50, 55
-"""Where the marks of `Watched` begin: above those of `Failover`, which end below 34 for three hosts and two epochs."""
 
 FLAW = "two servers killed, two epochs"
 """The large search, which ends at the first violation."""
@@ -54,15 +44,12 @@ class Case:
         States at most.
     goes_on : bool
         A violation does not end the search.
-    returns : bool
-        What has failed may return.
     """
 
     name: str
     model: Callable[[], Model]
     most: int = MOST
     goes_on: bool = True
-    returns: bool = True
 
 
 @dataclass(slots=True)
@@ -97,38 +84,9 @@ class Found:
     paths: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-class Watched(Failover):
-    """A `Failover` that knows on which host a writable server is, and which hosts are off."""
-
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        numbers = range(self.hosts)
-        takes = [Pattern(all_of=1 << _WRITABLE + n, none_of=1 << _OFF + n) for n in numbers]
-        two = tuple(
-            Pattern(all_of=takes[a].all_of | takes[b].all_of, none_of=takes[a].none_of | takes[b].none_of)
-            for a, b in combinations(numbers, 2)
-        )
-        self.properties = tuple(replace(each, patterns=two) if each.key == "two-writable" else each
-                                for each in self.properties)  # fmt: skip
-        self.accepts_writes = Property("accepts-writes", "eventually", "in the end some server takes writes",
-                                       "deployment guide", tuple(takes))  # fmt: skip
-
-    def marks(self, part: int, local: Local) -> int:
-        """Those of `Failover`, and where."""
-        row, host = divmod(part, self.hosts)
-        found = super().marks(part, local)
-        if row == 1:
-            server = Server(*local)
-            return found | (server.process == UP and server.role == PRIMARY) << _WRITABLE + host
-        if row == 2:
-            for number, is_ in enumerate(Network(*local).hosts):
-                found |= (is_ != HOST_UP) << _OFF + number
-        return found
-
-
 def _failover(name: str, *kinds: str, **bounds: Any) -> Case:
     given: dict[str, Any] = {"faults": 1, "epochs": 1, **bounds}
-    return Case(name, lambda: Watched(kinds=kinds, **given), returns=given.get("restarts", True))
+    return Case(name, lambda: Failover(kinds=kinds, **given))
 
 
 def _election(name: str, *bounds: int, stalls: bool = False, most: int = MOST) -> Case:
@@ -169,7 +127,7 @@ NOTHING_RETURNS = (
     _failover("for good: two servers", "server", faults=2, restarts=False),
     _failover("for good: sentinel and server", "server", "sentinel", faults=2, restarts=False),
 )
-"""Whether writes are possible in the end is asked of these."""
+"""What has failed is lost: where does the cluster take writes all the same?"""
 
 QUORUMS = (
     _failover("quorum 3: host, for good", "host", quorum=3, restarts=False),
@@ -182,7 +140,7 @@ QUORUMS = (
 SEARCHES = (*ELECTIONS, *ONE_FAULT, *NOTHING_RETURNS, *QUORUMS, *_pairs())
 """All but the large one."""
 
-LARGE = Case(FLAW, lambda: Watched(epochs=2, faults=2, kinds=("server",)), MOST_OF_ALL, goes_on=False)
+LARGE = Case(FLAW, lambda: Failover(epochs=2, faults=2, kinds=("server",)), MOST_OF_ALL, goes_on=False)
 
 
 def look(case: Case, progress: Progress | None = None) -> Found:
@@ -193,24 +151,12 @@ def look(case: Case, progress: Progress | None = None) -> Found:
     seconds = time.process_time() - before
     used = search.states.nbytes + search.parent.nbytes + search.table.nbytes
     result = search.result()
-    verdicts = verdicts_of(search) if case.returns else _without_returns(search)
+    verdicts = verdicts_of(search)
     return Found(
         case.name, result.title, result.finished, result.states, result.transitions, result.depth, result.frontier,
         round(seconds, 2), round(used / result.states, 1), [_told(each) for each in verdicts],
         {each.key: asdict(each.path) for each in verdicts if each.path},
     )  # fmt: skip
-
-
-def _without_returns(search: Search) -> list[Verdict]:
-    """The cluster is never whole again: what is asked of the end is writes alone."""
-    found = [each for each in verdicts_of(search) if each.kind != "eventually"]
-    wanted = search.model.accepts_writes
-    if not search.is_finished:
-        return found
-    ending = check_ending(search, wanted, search.model.bound)
-    condition = f"{ending.at_bound} states at the highest epoch decide nothing" if ending.at_bound else ""
-    return [*found, Verdict(wanted.key, wanted.kind, wanted.sentence, wanted.source, ending.holds, condition,
-                            search["states"], search["transitions"], True, ending.path)]  # fmt: skip
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:
