@@ -298,7 +298,8 @@ def answer(tables: Mapping[str, Table]) -> list[str]:
               if row["kind"] == "always" and row["verdict"] == "does not hold"]  # fmt: skip
     return [
         f"{len(ended)} of {len(runs)} searches visited all states, {sum(row['states'] for row in ended):,} together; "
-        "the others say nothing of what must always hold.",
+        f"the others ({', '.join('*' + row['search'] + '*' for row in runs if row['finished'] == 'no')}) prove nothing "
+        "of what must always hold.",
         f"**What must always hold** does not in {len(broken)} searches: {'; '.join(broken)}. In all other finished "
         "ones an epoch has one leader, a sentinel one vote an epoch, a configuration one primary.",
         f"**After the faults** one primary, all replicas on it, all sentinels agreed: at the end of "
@@ -308,7 +309,7 @@ def answer(tables: Mapping[str, Table]) -> list[str]:
         f"found after {the(runs, search=LARGE.name)['states']:,} states. "
         "All messages are delivered at once; what it takes is a leader that has not finished yet.",
         f"**Lost for good**: in the end some server takes writes in {_names(writes, 'holds')}; not in "
-        f"{_names(writes, 'does not hold')}.",
+        f"{_names(writes, 'does not hold')}. With a single epoch: runs that lose its election decide nothing.",
         f"**Data**: an empty restart loses everything after "
         f"{the(verdicts, search='server restarts empty', key='data-survives')['steps']} steps, without any failover.",
         _on_real_servers(tables["real"]),
@@ -320,7 +321,10 @@ def answer(tables: Mapping[str, Table]) -> list[str]:
 def _on_real_servers(rows: Table) -> str:
     known = [row for row in rows if row["of_real"]]
     went = sum(row["real"] > 0 for row in known)
-    return f"**On real servers** {went} of {len(known)} paths that were steered, or go by themselves, were taken."
+    return (
+        f"**On real servers** {went} of {len(known)} paths that were steered, or go by themselves, were taken; "
+        f"{len(_apart(known))} of them less or more often than simulated."
+    )
 
 
 def _names(rows: Table, verdict: str) -> str:
@@ -363,8 +367,7 @@ def _bounds_words(rows: Table) -> str:
 def _real_words(rows: Table) -> str:
     if not rows:
         return "No stored shares of steered scenarios: `python -m study.steering --measure` makes them."
-    apart = [row for row in rows if row["difference_low"] is not None
-             and not row["difference_low"] <= 0 <= row["difference_high"]]  # fmt: skip
+    apart = _apart(rows)
     told = "; ".join(f"*{row['case']}*, {row['real']} of {row['of_real']} real runs and {row['simulated']} of "
                      f"{row['of_simulated']} simulated ones" for row in apart)  # fmt: skip
     return (
@@ -373,6 +376,12 @@ def _real_words(rows: Table) -> str:
         + (f"**They differ** in {told}: possible on real servers as well, but not as often as predicted."
            if apart else "They differ in none.")
     )  # fmt: skip
+
+
+def _apart(rows: Table) -> list[Row]:
+    """Cases whose real share differs from the simulated one."""
+    return [row for row in rows if row["difference_low"] is not None
+            and not row["difference_low"] <= 0 <= row["difference_high"]]  # fmt: skip
 
 
 def _made_with(made: Mapping[str, Any], order: Order) -> Iterator[str]:
