@@ -185,7 +185,8 @@ def test_blocks_are_kept_as_parquet_or_npz(
         monkeypatch.setattr(blocks, "parquet_module", lambda: None)
     found = sweep(quick, {KEY: [500]}, runs=30, folder=tmp_path)
     kind = ".parquet" if has_pyarrow else ".npz"
-    assert [path.suffix for path in tmp_path.rglob("0*")] == [kind, kind]
+    kept = [path.suffix for path in tmp_path.rglob("0*") if path.is_file()]  # folders are called by digests
+    assert kept == [kind, kind]
     assert found.column(0, "run").tolist() == list(range(30))
 
 
