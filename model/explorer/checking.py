@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from model.explorer.exploration import Progress, Result, Search
-from model.explorer.liveness import Ending, check_ending
+from model.explorer.liveness import Ending, Endings
 from model.explorer.parts import Model, Property
+from model.explorer.paths import Path
 from model.explorer.verdicts import Verdict
 
 
 def verdicts_of(search: Search) -> list[Verdict]:
     """The verdict on each property, as far as the search has come; *eventually* only when it is finished."""
     result = search.result()
-    found = []
-    for each in search.model.properties:
-        if each.kind != "eventually":
-            found.append(_plain(each, result))
-        elif result.finished:
-            ending = check_ending(search, each, search.model.bound)
+    found = [_plain(each, result) for each in search.model.properties if each.kind != "eventually"]
+    asked = [each for each in search.model.properties if each.kind == "eventually"]
+    if asked and result.finished:
+        endings = Endings(search)
+        for each in asked:
+            ending = endings.of(each)
             found.append(_verdict(each, result, ending.holds, _condition(ending), ending.path))
-    return found
+    order = [each.key for each in search.model.properties]
+    return sorted(found, key=lambda verdict: order.index(verdict.key))
 
 
 def check(model: Model, max_states: int = 20_000_000, progress: Progress | None = None) -> list[Verdict]:
@@ -34,10 +36,10 @@ def _plain(each: Property, result: Result) -> Verdict:
     return _verdict(each, result, shows == (each.kind == "sometimes"), "", result.paths.get(each.key))
 
 
-def _verdict(each: Property, result: Result, holds: bool, condition: str, path: object) -> Verdict:
+def _verdict(each: Property, result: Result, holds: bool, condition: str, path: Path | None) -> Verdict:
     return Verdict(
         each.key, each.kind, each.sentence, each.source, holds, condition, result.states, result.transitions,
-        result.finished, path,  # type: ignore[arg-type]
+        result.finished, path,
     )  # fmt: skip
 
 

@@ -48,44 +48,53 @@ class Ending:
     path: Path | None
 
 
-def check_ending(search: Search, wanted: Property, bound: tuple[Pattern, ...] = ()) -> Ending:
-    """Whether an *eventually* property holds.
+class Endings:
+    """Where the fair runs of a search end; its steps are gone through once, for all properties.
 
     Parameters
     ----------
     search : Search
         Finished.
-    wanted : Property
-    bound : tuple of Pattern
-        Where the bounds of the model keep somebody from a step.
 
     Raises
     ------
     ValueError
         The search has not visited all states.
     """
-    if not search.is_finished:
-        raise ValueError(f"{search.model.title}: not all states were visited, so nothing is known about endings")
-    starts, targets = search.edges()
-    component = _components(starts, targets)
-    is_good, is_bound = _shown(search, wanted.patterns), _shown(search, bound)
-    sources = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    is_final = np.ones(component.max() + 1, bool)
-    is_final[component[sources[component[sources] != component[targets]]]] = False
-    touches_bound = np.zeros(len(is_final), bool)
-    touches_bound[component[is_bound]] = True
-    final = is_final[component]
-    excused = final & touches_bound[component]
-    bad = final & ~excused & ~is_good
-    path = None
-    if bad.any():
-        in_bad = np.zeros(len(is_final), bool)
-        in_bad[component[bad]] = True
-        path = _path_into(search, wanted, int(np.argmax(in_bad[component])), starts, targets)
-    return Ending(
-        holds=not bad.any(), good=int((final & ~excused & is_good).sum()), bad=int(bad.sum()),
-        at_bound=int(excused.sum()), can_be_put_off=_has_cycle(starts, targets, sources, ~is_good), path=path,
-    )  # fmt: skip
+
+    def __init__(self, search: Search) -> None:
+        if not search.is_finished:
+            raise ValueError(f"{search.model.title}: not all states were visited, so nothing is known about endings")
+        self._search = search
+        self._starts, self._targets = search.edges()
+        self._sources = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
+        self._component = component = _components(self._starts, self._targets)
+        nothing_leaves = np.ones(component.max() + 1, bool)
+        nothing_leaves[component[self._sources[component[self._sources] != component[self._targets]]]] = False
+        touches_bound = np.zeros(len(nothing_leaves), bool)
+        touches_bound[component[_shown(search, search.model.bound)]] = True
+        self._at_bound = (nothing_leaves & touches_bound)[component]
+        self._decides = (nothing_leaves & ~touches_bound)[component]
+
+    def of(self, wanted: Property) -> Ending:
+        """Whether an *eventually* property holds."""
+        is_good = _shown(self._search, wanted.patterns)
+        bad = self._decides & ~is_good
+        return Ending(
+            holds=not bad.any(),
+            good=int((self._decides & is_good).sum()),
+            bad=int(bad.sum()),
+            at_bound=int(self._at_bound.sum()),
+            can_be_put_off=_has_cycle(self._starts, self._targets, self._sources, ~is_good),
+            path=self._path_to_one_of(bad, wanted) if bad.any() else None,
+        )
+
+    def _path_to_one_of(self, bad: np.ndarray, wanted: Property) -> Path:
+        """The way to the state, of all that lie in a component with a bad one, that was found first."""
+        is_in = np.zeros(self._component.max() + 1, bool)
+        is_in[self._component[bad]] = True
+        number = int(np.argmax(is_in[self._component]))
+        return _path_into(self._search, wanted, number, self._starts, self._targets)
 
 
 def _components(starts: np.ndarray, targets: np.ndarray) -> np.ndarray:

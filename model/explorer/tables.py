@@ -105,9 +105,7 @@ class Tables:
             found = self.number(part, self.model.simplified(part, local, what))
             self.simpler[(of << self.model.read_bits) + what] = found
         elif kind == RENAMED:
-            row, column = divmod(part, self.model.hosts)
-            in_rows = part < len(self.model.actors) // self.model.hosts * self.model.hosts
-            to = row * self.model.hosts + self._back[what][column] if in_rows else part
+            to = place(self.model, part, self._back[what])
             found = self.number(to, self.model.renamed(part, local, self.model.renamings[what]))
             self.renamed[of * self.renamings + what] = found
 

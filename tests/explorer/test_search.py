@@ -10,7 +10,7 @@ import pytest
 from model.errors import UsageError
 from model.explorer import Election, Failover, Search
 from model.explorer.checking import verdicts_of
-from model.explorer.liveness import check_ending
+from model.explorer.liveness import Endings
 from model.explorer.parts import Model, Pattern, Property
 from model.explorer.walk import State, shows, successors, under
 
@@ -110,7 +110,7 @@ def test_a_promise_that_is_not_kept_comes_with_its_way_round() -> None:
     never = Property(
         "never", "eventually", "nobody is ever elected", "made up", (Pattern(none_of=elected.patterns[0].all_of),)
     )
-    ending = check_ending(search, never)
+    ending = Endings(search).of(never)
     assert not ending.holds
     assert ending.bad > 0
     assert ending.path is not None
@@ -123,4 +123,4 @@ def test_nothing_is_said_of_endings_before_all_states_are_visited() -> None:
     assert not search.is_finished
     assert [each.key for each in verdicts_of(search) if each.kind == "eventually"] == []
     with pytest.raises(ValueError, match="not all states were visited"):
-        check_ending(search, search.model.properties[0])
+        Endings(search)
