@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import sipmessage
+from ports import free_port
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -44,7 +45,7 @@ class Server:
 
     def __init__(self, folder: Path, primary: Server | None = None) -> None:
         folder.mkdir()
-        self.folder, self.port = folder, free_port(socket.SOCK_STREAM)
+        self.folder, self.port = folder, free_port()
         self._options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
         self._options += ["--requirepass", PASSWORD, "--masterauth", PASSWORD, "--loglevel", "warning"]
         self._options += ["--appendonly", "yes", "--appendfsync", "always"]
@@ -97,7 +98,7 @@ class NodeProcess:
         **registrar: int,
     ) -> None:
         folder.mkdir()
-        self.port = free_port(socket.SOCK_DGRAM)
+        self.port = free_port()
         self.log, self.errors, self.program_log = (folder / name for name in ("events.ndjson", "stderr", "log.ndjson"))
         config = {
             "host": "host1",
@@ -201,12 +202,6 @@ class NodeProcess:
 def writes(server: Server) -> int:
     """Registrations that a server has written."""
     return server.client.info("commandstats").get("cmdstat_hmset", {"calls": 0})["calls"]
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Lab:

@@ -6,8 +6,8 @@ its replica C in the same epoch. Loopback only.
 
 from __future__ import annotations
 
-import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +17,10 @@ import pytest
 import redis
 
 from reference_node.lab import servers
+
+sys.path.insert(0, str(Path(__file__).parent))  # test folders are no packages
+
+from ports import free_port
 
 SERVERS, SENTINELS = ("A", "B", "C"), ("first", "second", "odd")
 NAME = "watched"
@@ -31,7 +35,7 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.ports = dict(zip((*SERVERS, *SENTINELS), _free_ports(6), strict=True))
+        self.ports = {each: free_port() for each in (*SERVERS, *SENTINELS)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         for number, name in enumerate((*SERVERS, *SENTINELS)):
             (folder / name).mkdir(parents=True)
@@ -94,14 +98,6 @@ class Cluster:
     def agrees(self) -> bool:
         """One configuration at all sentinels."""
         return len(set(self.configurations().values())) == 1
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @contextmanager

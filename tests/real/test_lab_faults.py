@@ -5,8 +5,8 @@ Needs a redis-server and a C compiler; whole runs need namespaces. Nothing here 
 
 from __future__ import annotations
 
-import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +23,10 @@ from reference_node.lab import servers, shim, snapshots
 from reference_node.lab.recorder import wall_us
 from reference_node.lab.replay import replay
 from reference_node.lab.shim import Control, Law
+
+sys.path.insert(0, str(Path(__file__).parent))  # test folders are no packages
+
+from ports import free_port
 
 SEED = 5
 HOSTS = "".join(f'[[host]]\nname = "host{number}"\nregistrar = false\n' for number in (1, 2, 3))
@@ -48,9 +52,7 @@ def server(request) -> servers.Server:
 @pytest.fixture
 def port() -> int:
     """One that nobody has: tests on servers run side by side."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from reference_node.sip.digest import read_credentials
 
 sys.path.insert(0, str(Path(__file__).parent))  # test folders are no packages
 
-from node_lab import LIMIT_S, PASSWORD, Lab, NodeProcess, Phone, Server, free_port, wait_for
+from node_lab import LIMIT_S, PASSWORD, Lab, NodeProcess, Phone, Server, wait_for
+from ports import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -143,7 +144,7 @@ def test_a_peer_that_does_not_read_is_cut_off(lab):
 
 
 def test_health_tells_whether_registrations_are_taken_and_metrics_count_them(lab):
-    http_port = free_port(socket.SOCK_STREAM)
+    http_port = free_port()
     node, server = started(lab, {"http": {"port": http_port}})
     phone = Phone("dora", node.port)
     assert phone.register().code == 200
@@ -160,7 +161,7 @@ def test_health_tells_whether_registrations_are_taken_and_metrics_count_them(lab
 
 
 def test_nothing_that_strangers_say_to_the_http_port_does_harm(lab):
-    http_port = free_port(socket.SOCK_STREAM)
+    http_port = free_port()
     started(lab, {"http": {"port": http_port}})
     for said in (
         b"\r\n\r\n",
@@ -242,7 +243,7 @@ def test_short_lifetimes_are_refused_where_that_is_asked_for(lab):
 def test_a_flexisip_conf_starts_a_node_that_learns_the_replicas(lab, tmp_path):
     primary = lab.server()
     lab.server(primary)
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     conf = tmp_path / "flexisip.conf"
     conf.write_text(
         f"[global]\ntransports=sip:127.0.0.1:{port}\n[module::Registrar]\nreg-domains=example.org\n"

@@ -21,7 +21,8 @@ from reference_node.lab.servers import choose
 
 sys.path.insert(0, str(Path(__file__).parent))  # test folders are no packages
 
-from node_lab import Lab, NodeProcess, Phone, Server, free_port, wait_for
+from node_lab import Lab, NodeProcess, Phone, Server, wait_for
+from ports import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -47,7 +48,7 @@ def running(
     authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
     lab = Lab(folder)
     server = lab.server()
-    port, tls_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+    port, tls_port = free_port(), free_port()
     changes = {
         "sip": None,
         "transports": [f"sip:127.0.0.1:{port}", f"sips:localhost:{tls_port};maddr=127.0.0.1"],
@@ -337,7 +338,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[list[NodeProcess], Server]]:
     server = lab.server()
     nodes = []
     for _ in range(2):
-        port, inside = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+        port, inside = free_port(), free_port()
         changes = {
             "sip": None,
             "transports": [f"sip:127.0.0.1:{port}"],

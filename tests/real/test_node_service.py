@@ -10,7 +10,6 @@ import asyncio
 import random
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +24,8 @@ from reference_node.prober import Prober
 
 sys.path.insert(0, str(Path(__file__).parent))  # test folders are no packages
 
-from node_lab import LIMIT_S, PASSWORD, Lab, NodeProcess, Server, free_port, wait_for, writes
+from node_lab import LIMIT_S, PASSWORD, Lab, NodeProcess, Server, wait_for, writes
+from ports import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -178,7 +178,7 @@ def test_the_prober_counts_what_redis_holds(steady):
 
     async def probe() -> Prober:
         prober = Prober(
-            {"host1": ("127.0.0.1", node.port), "gone": ("127.0.0.1", free_port(socket.SOCK_DGRAM))},
+            {"host1": ("127.0.0.1", node.port), "gone": ("127.0.0.1", free_port())},
             50, 500, SEED, "example.org", lambda *event: told.append(event),
         )  # fmt: skip
         stop = asyncio.Event()
