@@ -1,4 +1,4 @@
-"""Writes the tables in docs/ that follow from the code.
+"""Writes the tables in docs/ that follow from the code, and the JSON Schemas.
 
 A page keeps its own words; between ``<!-- generated: NAME -->`` and ``<!-- end -->`` stands what the function of that
 name in `TABLES` returns. ``./dev docs`` rewrites the pages, ``./dev docs --check`` only says which ones are out of date
@@ -26,6 +26,7 @@ from model.records import Record
 from model.scenario import Scenario, Section, assumptions
 from model.trace import EVENTS
 from model.versions import DIFFERENCES, names_of_differences
+from study import schemas
 from study.check import detection
 
 DOCS = Path(__file__).parent
@@ -208,11 +209,15 @@ def _toml(value: Any) -> str:
 
 
 def pages() -> Iterator[tuple[Path, str, str]]:
-    """Yield (path, text as it is, text as it should be) of every page with a generated section."""
+    """Yield (path, text as it is, text as it should be) of every page with a generated section, and of the schemas."""
     for path in sorted(DOCS.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         if SECTION.search(text):
             yield path, text, SECTION.sub(lambda part: f"{part[1]}{TABLES[part[2]]()}\n{part[3]}", text)
+    for name, make in schemas.FILES.items():
+        path = DOCS / "schemas" / name
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        yield path, text, json.dumps(make(), indent=1, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str]) -> int:
