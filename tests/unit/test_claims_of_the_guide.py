@@ -1,26 +1,22 @@
-"""Every command that docs/claims.md and its report give can be run; stored counterexamples are paths of the model."""
+"""Claims of docs/claims.md are told in full; stored counterexamples are paths of the model."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path as File
 
 import pytest
 
-from model.errors import UsageError
 from model.explorer.parts import Model
 from model.explorer.paths import Path
 from model.explorer.walk import shows, successors
-from study import catalog, cli, paths, report
-from study.check import options, plan
+from study import paths
 from study.report import proofs, searches
 
 ROOT = File(__file__).parents[2]
 ROWS = [line for line in (ROOT / "docs/claims.md").read_text(encoding="utf-8").splitlines() if re.match(r"\| \d", line)]
 CELLS = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in ROWS]
-COMMANDS = list(dict.fromkeys(cells[3].strip("`") for cells in CELLS if cells[3] != "not decided"))
 CASES = {case.name: case for case in (*searches.SEARCHES, searches.LARGE)}
 
 
@@ -30,35 +26,6 @@ def test_claims_are_numbered_and_each_has_a_verdict_and_what_shows_it():
         assert len(cells) == 5, cells[0]
         assert re.match(r"\*\*(true|false|true when|good value)\*\*|not decided", cells[2]), cells[0]
         assert cells[3] == "not decided" or re.match(r"`(hastudy|python -m study\.)", cells[3]), cells[0]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_command_of_a_claim_can_be_run(command):
-    program, *words = shlex.split(command)
-    if program == "hastudy":
-        runs_hastudy(words)
-    elif words[1] == "study.report":
-        assert words[2] in report.REPORTS
-    else:
-        assert (ROOT / words[1].replace(".", "/") / "__main__.py").exists()
-
-
-def runs_hastudy(words):
-    args = cli.parser().parse_args(words)
-    if words[0] == "conform":
-        assert list(ROOT.glob(words[1]))
-        return
-    named = [args.scenario] if isinstance(args.scenario, str) else args.scenario or []
-    loaded = [catalog.load_one(each, ()) for each in named]
-    if words[0] == "check":
-        assert plan.jobs(options.read(args, *(loaded or [None])))
-    else:
-        assert loaded
-
-
-def test_a_property_that_does_not_exist_is_noticed():
-    with pytest.raises(UsageError, match="no search"):
-        runs_hastudy(["check", "--part", "failover", "--property", "fails-under"])
 
 
 @pytest.mark.parametrize(("name", "search", "key"), proofs.SHOWN, ids=lambda each: each)
