@@ -154,6 +154,19 @@ def _availability(parser: argparse.ArgumentParser) -> None:
     add(parser)
 
 
+def _lint(parser: argparse.ArgumentParser) -> None:
+    from study.lint.options import add
+
+    add(parser)
+
+
+def _generate(parser: argparse.ArgumentParser) -> None:
+    from study.lint.options import add_generate
+
+    _scenario(parser)
+    add_generate(parser)
+
+
 VERBS = {
     "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", run=verbs.scenarios),
     "simulate": Verb("predict: run a scenario in virtual time", f"hastudy simulate {VANISH} --runs 200",
@@ -176,7 +189,10 @@ VERBS = {
                   "hastudy check --part election --stalls", _check, verbs.check),
     "conform": Verb("walk real Sentinel logs through the model",
                     "hastudy conform tests/data/logs/redis-6.2.14-crashes/*", _conform, verbs.conform),
-    "lint": Verb("find faults in configuration files", "hastudy lint redis.conf sentinel.conf"),
+    "lint": Verb("find faults in configuration files, each with what it costs",
+                 "hastudy lint tests/data/configuration/guide", _lint, verbs.lint),
+    "generate": Verb("write the configuration files that a scenario describes",
+                     f"hastudy generate {VANISH} --out configuration", _generate, verbs.generate),
     "review": Verb("write one page for an architecture review", f"hastudy review {VANISH} --out review.html"),
     "servers": Verb("list the real servers found, and what this machine allows", "hastudy servers",
                     run=verbs.servers),

@@ -254,6 +254,42 @@ def availability(args: argparse.Namespace, voice: Voice) -> ExitCode:
     return {"kept": ExitCode.OK, "exceeded": ExitCode.FINDING, "undecided": ExitCode.UNDECIDED}[verdict]
 
 
+def lint(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Judge configuration files. With ``--out`` the scenario understood is written there."""
+    from study.lint import check, options, sarif, text, understood
+    from study.lint.findings import Severity
+
+    options.check_versions(args)
+    with voice.progress("judging") as progress:
+        report = check.lint(args.file, args.server_version, args.flexisip_version, args.runs, args.seed, args.out,
+                            progress)  # fmt: skip
+    _show(args, "lint", check.to_json(report), text.text(report))
+    if args.out and report.scenario:
+        (args.out / "scenario.toml").write_text(understood.to_toml(report.scenario), encoding="utf-8")
+    if args.sarif:
+        folders.dump(args.sarif, sarif.sarif(report))
+    return ExitCode.FINDING if (check.worst(report) or 0) > Severity.NOTE else ExitCode.OK
+
+
+def generate(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Write configuration files, readable for their owner only: passwords are in them."""
+    from study.lint import options
+    from study.lint.generate import files
+
+    if not args.out:
+        raise UsageError("generate writes files\n\nhint: --out DIR names the folder")
+    scenario = _load(args.scenario, args, voice)
+    made = files(scenario, options.read_secrets(args.secrets), args.domain, options.read_addresses(args.address))
+    for name, text in made.items():
+        path = args.out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+    _print(args, {"schema": 1, "folder": str(args.out), "files": sorted(made)},
+           "\n".join(str(args.out / name) for name in made))  # fmt: skip
+    return ExitCode.OK
+
+
 def _blocks(args: argparse.Namespace) -> Path | None:
     """Where finished runs are kept, and looked for."""
     return args.out / "blocks" if args.out else None

@@ -85,6 +85,8 @@ class Record:
 
     owner: str
     """Absolute, without the last dot, in lower case."""
+    written: str
+    """As the file has it: a name without a last dot is completed by the zone's origin."""
     ttl_s: int | None
     type: str
     """``SRV``, ``A``, ``AAAA``, ``CNAME``, ``NAPTR``, or another one."""
@@ -95,7 +97,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A line that cannot be read as what its file is, kept as it stands: the guide's SRV lines lack a number."""
+    """A line that cannot be read as what its file is, kept as it stands."""
 
     text: str
     why: str
@@ -141,6 +143,26 @@ class ClockReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Firewall:
+    """A ruleset of nftables."""
+
+    file: str
+    host: str
+    guarded: frozenset[int]
+    """Ports that only listed addresses reach: all else is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A file of sysctl.d."""
+
+    file: str
+    host: str
+    values: tuple[tuple[str, int], ...]
+    """Settings that are whole numbers, such as ``net.ipv4.tcp_retries2``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """All files together."""
 
@@ -150,6 +172,10 @@ class Deployment:
     zones: tuple[Zone, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     clocks: tuple[ClockReport, ...] = ()
+    clock_files: tuple[str, ...] = ()
+    """chrony.conf or ntp.conf: somebody keeps the clock, how well is not known."""
+    firewalls: tuple[Firewall, ...] = ()
+    kernels: tuple[Kernel, ...] = ()
     broken: tuple[Broken, ...] = ()
     version: str = "7.0"
     """Family of the servers, as `model.versions` names it: told by the user, else assumed."""

@@ -1,0 +1,110 @@
+"""Zone files (RFC 1035 section 5), and loose lines of them. Their data is read by dnspython.
+
+Line by line, since a broken record must not hide the others. Left out: ``$INCLUDE`` and ``$GENERATE`` (`Broken`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.rdatatype
+import dns.ttl
+
+from study.lint.deployment import Broken, Record, Zone
+from study.lint.findings import Place
+
+_FIELDS = re.compile(
+    r"\s+((?P<ttl>\d+[smhdw]?)\s+)?(IN\s+)?((?P<late_ttl>\d+[smhdw]?)\s+)?(?P<type>[A-Z][A-Z0-9-]*)\s+(?P<data>\S.*)$",
+    re.IGNORECASE,
+)
+"""What follows the owner: time to live and class may come in either order (RFC 1035 section 5.1)."""
+
+_RECORD = re.compile(r"\s(IN\s+)?(SRV|SOA|A|AAAA|NS|CNAME|NAPTR)\s", re.IGNORECASE)
+
+
+def is_mine(text: str) -> bool:
+    """A line of it is a record."""
+    return any(_RECORD.search(line.partition(";")[0]) for line in text.splitlines() if not line.startswith("#"))
+
+
+@dataclass(slots=True)
+class _State:
+    origin: str = ""
+    ttl_s: int | None = None
+    owner: str = ""
+    records: list[Record] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+
+
+def read(text: str, file: str) -> tuple[Zone, list[Broken]]:
+    """All records of a file; relative names are completed by ``$ORIGIN`` or the owner of the SOA record."""
+    state = _State(origin=_origin_of_soa(text))
+    for number, line in _logical_lines(text):
+        place = Place(file, number)
+        words = line.split()
+        if words[0].upper() == "$ORIGIN" and len(words) == 2:
+            state.origin = words[1].rstrip(".").lower()
+        elif words[0].upper() == "$TTL" and len(words) == 2:
+            state.ttl_s = dns.ttl.from_text(words[1])
+        elif words[0].startswith("$"):
+            state.broken.append(Broken(line.strip(), f"{words[0]} is not followed", place))
+        else:
+            _read_record(state, line, place)
+    return Zone(file, state.origin, tuple(state.records)), state.broken
+
+
+def _read_record(state: _State, line: str, place: Place) -> None:
+    owner, rest = ("", line) if line[0].isspace() else (line.split()[0], line.partition(line.split()[0])[2])
+    state.owner = owner or state.owner
+    fields = _FIELDS.match(rest)
+    if not fields or not state.owner:
+        state.broken.append(Broken(line.strip(), "not a record: owner, time to live, class, type, data", place))
+        return
+    try:
+        origin = dns.name.from_text(state.origin or ".")
+        rdata = dns.rdata.from_text("IN", fields["type"], fields["data"], origin, relativize=False)
+        name = dns.name.from_text(state.owner, origin) if state.owner != "@" else origin
+        ttl_s = dns.ttl.from_text(fields["ttl"] or fields["late_ttl"]) if fields["ttl"] or fields["late_ttl"] else None
+    except (dns.exception.DNSException, ValueError) as error:
+        state.broken.append(Broken(line.strip(), f"{fields['type'].upper()} data cannot be read: {error}", place))
+        return
+    kind = dns.rdatatype.to_text(rdata.rdtype)
+    said = ttl_s if ttl_s is not None else state.ttl_s
+    state.records.append(Record(_plain(name), state.owner, said, kind, _words(kind, rdata.to_text()), place))
+
+
+def _words(kind: str, text: str) -> tuple[str, ...]:
+    """Words of the data; a name at its end without the last dot."""
+    words = text.split()
+    if kind in ("SRV", "CNAME", "NS"):
+        words[-1] = words[-1].rstrip(".").lower() or "."
+    return tuple(words)
+
+
+def _plain(name: dns.name.Name) -> str:
+    return name.to_text().rstrip(".").lower()
+
+
+def _origin_of_soa(text: str) -> str:
+    found = re.search(r"^(\S+)\s.*\bSOA\b", text, re.MULTILINE | re.IGNORECASE)
+    return found[1].rstrip(".").lower() if found and found[1] != "@" else ""
+
+
+def _logical_lines(text: str) -> list[tuple[int, str]]:
+    """Number and text of each record, comments removed, those in parentheses joined."""
+    lines: list[tuple[int, str]] = []
+    depth = 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        said = line.partition(";")[0].rstrip()
+        if not said or said.startswith("#"):
+            continue
+        if depth:
+            lines[-1] = (lines[-1][0], f"{lines[-1][1]} {said.strip()}")
+        else:
+            lines.append((number, said))
+        depth = lines[-1][1].count("(") - lines[-1][1].count(")")
+    return [(number, line.replace("(", " ").replace(")", " ")) for number, line in lines]
