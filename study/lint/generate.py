@@ -102,8 +102,9 @@ def _redis(site: _Site, host: Host) -> str:
     server = site.scenario.server
     lines = [
         f"# Redis of {host.name}: /etc/redis/redis.conf",
-        f"bind {site.addresses[host.name]} 127.0.0.1",
+        f"bind {site.addresses[host.name]}",
         f"port {REDIS_PORT}",
+        f"replica-announce-ip {site.addresses[host.name]}",
         "protected-mode yes",
         f"requirepass {site.secrets.redis}",
         f"masterauth {site.secrets.redis}",
@@ -129,6 +130,7 @@ def _sentinel(site: _Site, host: Host) -> str:
         f"port {SENTINEL_PORT}",
         "protected-mode no",
         f"requirepass {site.secrets.sentinel}",
+        f"sentinel announce-ip {site.addresses[host.name]}",
         f"sentinel sentinel-pass {site.secrets.sentinel}",
         f"sentinel monitor {NAME} {site.primary} {REDIS_PORT} {sentinel.quorum}",
         f"sentinel auth-pass {NAME} {site.secrets.redis}",

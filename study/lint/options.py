@@ -42,7 +42,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", action="append", default=[], metavar="HOST=ADDRESS",
                         help="of each host; repeatable (default: addresses for documentation)")  # fmt: skip
     parser.add_argument("--secrets", type=Path, metavar="FILE",
-                        help='passwords (TOML: redis = "...", sentinel = "..."); drawn at random where not given')  # fmt: skip
+                        help='passwords (TOML: redis = "...", sentinel = "..."); else drawn at random')  # fmt: skip
 
 
 def read_addresses(given: list[str]) -> dict[str, str]:

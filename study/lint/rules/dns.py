@@ -60,7 +60,7 @@ def not_in_dns(case: Case) -> Iterator[Fault]:
     for owner, records in _sets(case).items():
         named = {host_of(case.deployment, record.words[3]) for record in records}
         missing = [host for host in case.deployment.hosts if runs_node(case.deployment, host) and host not in named]
-        if missing and len(named) < len(case.deployment.hosts):
+        if missing and len(named) > 1:
             share, best = 1 / max(1, len(named)), 1 / (len(named) + len(missing))
             yield Fault(
                 records[0].place,

@@ -19,7 +19,7 @@ def unreadable(case: Case) -> Iterator[Fault]:
         yield Fault(
             each.place,
             f"`{each.text}`: {each.why}. The program refuses the file, or leaves the line out.",
-            certain("the program that reads it does not serve what the line says, each time", "the line itself"),
+            certain("0 of 1 programs does what the line says", "the line itself"),
             "write the line as the program's documentation has it",
         )
 

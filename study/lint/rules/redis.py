@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from study.lint.deployment import ServerFile
-from study.lint.figures import certain
+from study.lint.figures import bound, certain
 from study.lint.findings import Severity
 from study.lint.rules.registry import Case, Fault, rule
-from study.lint.understood import host_of, monitor
+from study.lint.understood import host_of, monitor, sentinel_number
 
 CUT_OFF = "scenarios/partition/primary_cut_off.toml"
 EMPTY_RESTART = "scenarios/restart/empty_within_the_delay.toml"
@@ -30,7 +30,7 @@ def _number(file: ServerFile, *names: str) -> int:
 def no_min_replicas(case: Case) -> Iterator[Fault]:
     """All of them are lost when it comes back as a replica."""
     for file in case.deployment.redis:
-        if not _number(file, "min-replicas-to-write", "min-slaves-to-write") and _replicas(case):
+        if not _number(file, "min-replicas-to-write", "min-slaves-to-write") and _replicas(case) > 1:
             yield Fault(
                 file.place("min-replicas-to-write"),
                 "A primary without its replicas takes writes as before; a node beside it confirms registrations that "
@@ -56,6 +56,27 @@ def min_replicas_too_many(case: Case) -> Iterator[Fault]:
                 case.figures.outage("redis_write", "no write is accepted"),
                 f"min-replicas-to-write {max(0, _replicas(case) - 1)}",
             )
+
+
+@rule("min-replicas-late", Severity.WARNING, "A cut-off primary stops writing only after the new one has begun.",
+      "redis.conf, min-replicas-max-lag; docs/bounds.md")  # fmt: skip
+def min_replicas_late(case: Case) -> Iterator[Fault]:
+    """It notices at the lag and up to a second (its own timer) after the cut."""
+    delay_s = sentinel_number(case.deployment, "down-after-milliseconds", 30_000) / 1_000
+    for file in case.deployment.redis:
+        if not _number(file, "min-replicas-to-write", "min-slaves-to-write") or not case.deployment.sentinels:
+            continue
+        lag_s = _number(file, "min-replicas-max-lag", "min-slaves-max-lag") or 10
+        if lag_s >= delay_s:
+            overlap_s = lag_s + 1 - delay_s
+            yield Fault(
+                file.place("min-replicas-max-lag", "min-slaves-max-lag"),
+                f"A primary that is cut off takes writes for {lag_s} to {lag_s + 1} s, and the new one begins after "
+                f"{delay_s:g} s: what is confirmed in between is lost.",
+                bound(f"two writable primaries for up to {overlap_s:g} s", overlap_s, "s", 0.0, overlap_s,
+                      "docs/bounds.md"),
+                f"min-replicas-max-lag {max(1, int(delay_s) // 2)}",
+            )  # fmt: skip
 
 
 @rule("restarts-empty", Severity.ERROR, "A killed server comes back empty, and the replicas copy that.",

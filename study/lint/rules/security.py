@@ -107,7 +107,7 @@ def known_password(case: Case) -> Iterator[Fault]:
             yield Fault(
                 place,
                 "This password stands in a public sample: it keeps nobody out.",
-                certain("found at the first guess", "deployment guide, sample configurations", 1.0, "guesses"),
+                certain("found at guess 1", "deployment guide, sample configurations", 1.0, "guesses"),
                 "a random one: openssl rand -hex 32",
             )
 

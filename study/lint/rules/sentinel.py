@@ -140,7 +140,7 @@ def quorum_over(case: Case) -> Iterator[Fault]:
 def quorum_equals(case: Case) -> Iterator[Fault]:
     """A lost host takes a sentinel with it that had to agree."""
     wanted, count = quorum(case.deployment), case.deployment.sentinel_count
-    if wanted and wanted == count and count > 1:
+    if wanted and wanted == count and count > 2:
         yield Fault(
             place_of(case, "monitor"),
             "When the primary's host is lost, its sentinel cannot agree any more: no failover. (A process that dies "
