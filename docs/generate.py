@@ -28,6 +28,7 @@ from model.trace import EVENTS
 from model.versions import DIFFERENCES, names_of_differences
 from study import schemas
 from study.check import detection
+from study.lint import rules as lint_rules
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -193,9 +194,25 @@ def properties() -> str:
     )
 
 
+def rules() -> str:
+    """Every rule of `lint`."""
+    return _table(["rule", "severity", "subject", "source"], lint_rules.table())
+
+
 TABLES = {
     each.__name__: each
-    for each in (settings, constants, keys, events, records, versions, client_classes, client_sources, properties)
+    for each in (
+        settings,
+        constants,
+        keys,
+        events,
+        records,
+        versions,
+        client_classes,
+        client_sources,
+        properties,
+        rules,
+    )
 }
 
 

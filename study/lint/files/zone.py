@@ -23,12 +23,16 @@ _FIELDS = re.compile(
 )
 """What follows the owner: time to live and class may come in either order (RFC 1035 section 5.1)."""
 
-_RECORD = re.compile(r"\s(IN\s+)?(SRV|SOA|A|AAAA|NS|CNAME|NAPTR)\s", re.IGNORECASE)
+_RECORD = re.compile(
+    r"^(\S+)?\s+(\d\w*\s+)?(IN\s+)?(\d\w*\s+)?"
+    r"(SRV\s+\d|SOA\s+\S+\s+\S|A\s+\d|AAAA\s+[\da-fA-F:]|NS\s+\S|CNAME\s+\S|NAPTR\s+\d)"
+)
+"""A record beyond doubt: prose has words like A and NS as well."""
 
 
 def is_mine(text: str) -> bool:
     """A line of it is a record."""
-    return any(_RECORD.search(line.partition(";")[0]) for line in text.splitlines() if not line.startswith("#"))
+    return any(_RECORD.match(line) for line in text.splitlines() if not line.startswith(("#", ";")))
 
 
 @dataclass(slots=True)
