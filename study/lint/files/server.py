@@ -31,7 +31,7 @@ def is_sentinel(text: str) -> bool:
 def is_redis(text: str) -> bool:
     """Some line begins with a directive that every redis.conf has."""
     lines = (line.split() for line in text.splitlines())
-    return any(words and words[0].lower() in _KNOWN for words in lines)
+    return any(len(words) > 1 and words[0].lower() in _KNOWN and words[1] != "=" for words in lines)
 
 
 def read(text: str, file: str, host: str) -> tuple[ServerFile, list[Broken]]:
