@@ -115,7 +115,7 @@ def bound(words: str, value: float, unit: str, low: float | None, high: float | 
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _value(value: Any) -> str:
