@@ -29,12 +29,12 @@ CRASH = "scenarios/host_loss/primary_process_crashes.toml"
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: what it does, an example that works, its own arguments, and its function (None: not built yet)."""
+    """One verb: what it does, an example that works, its own arguments, and its function."""
 
     does: str
     example: str
-    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
-    run: Callable[[argparse.Namespace, Voice], ExitCode] | None = None
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Voice], ExitCode]
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -46,6 +46,10 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _none(parser: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
 
 
 def _scenario(parser: argparse.ArgumentParser) -> None:
@@ -167,8 +171,14 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     add_generate(parser)
 
 
+def _review(parser: argparse.ArgumentParser) -> None:
+    from study.review.options import add
+
+    add(parser)
+
+
 VERBS = {
-    "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", run=verbs.scenarios),
+    "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", _none, verbs.scenarios),
     "simulate": Verb("predict: run a scenario in virtual time", f"hastudy simulate {VANISH} --runs 200",
                      _simulate, verbs.simulate),
     "replay": Verb("measure: run a scenario on real servers", f"hastudy replay {CRASH} --runs 2",
@@ -193,9 +203,10 @@ VERBS = {
                  "hastudy lint tests/data/configuration/guide", _lint, verbs.lint),
     "generate": Verb("write the configuration files that a scenario describes",
                      f"hastudy generate {VANISH} --out configuration", _generate, verbs.generate),
-    "review": Verb("write one page for an architecture review", f"hastudy review {VANISH} --out review.html"),
+    "review": Verb("write one page for an architecture review", f"hastudy review {VANISH} --out review.html",
+                   _review, verbs.review),
     "servers": Verb("list the real servers found, and what this machine allows", "hastudy servers",
-                    run=verbs.servers),
+                    _none, verbs.servers),
 }  # fmt: skip
 
 
@@ -228,8 +239,8 @@ def parser() -> argparse.ArgumentParser:
                     "something, 130 interrupted")  # fmt: skip
     below = whole.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
-        does = verb.does if verb.run else f"{verb.does} (not built yet)"
-        one = below.add_parser(name, parents=[common], help=does, description=f"{does[0].upper()}{does[1:]}.",
+        description = f"{verb.does[0].upper()}{verb.does[1:]}."
+        one = below.add_parser(name, parents=[common], help=verb.does, description=description,
                                epilog=f"example:\n  {verb.example}",
                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
         verb.arguments(one)
@@ -246,8 +257,6 @@ def _run(given: list[str]) -> ExitCode:
     _refuse_unknown_verb(given)
     args, rest = parser().parse_known_args(given)
     verb = VERBS[args.verb]
-    if verb.run is None:
-        raise UsageError(f"`{args.verb}` is not built yet\n\nhint: `hastudy --help` lists what is")
     if rest:
         raise UsageError(f"unknown argument {rest[0]}\n\nhint: `hastudy {args.verb} --help` shows what is allowed")
     args.command = given

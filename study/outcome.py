@@ -97,7 +97,7 @@ def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> O
     real = RealRuns([])
     server, lacks = "", None
     if args.stored:
-        scenario, real.traces = _stored_runs(scenario, voice)
+        scenario, real.traces = stored_runs(scenario, voice)
     else:
         try:
             scenario, server = arms.on_real_server(scenario, args.server, voice)
@@ -124,7 +124,7 @@ def compare_one(scenario: Scenario, args: argparse.Namespace, voice: Voice) -> O
     return outcome
 
 
-def _stored_runs(scenario: Scenario, voice: Voice) -> tuple[Scenario, list[Trace]]:
+def stored_runs(scenario: Scenario, voice: Voice) -> tuple[Scenario, list[Trace]]:
     """Stored runs on servers of the scenario's own family, else of any other; the scenario becomes theirs."""
     own = scenario.server.version
     elsewhere = folders.stored_files()

@@ -290,6 +290,17 @@ def generate(args: argparse.Namespace, voice: Voice) -> ExitCode:
     return ExitCode.OK
 
 
+def review(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Write a page with its scenarios and data beside it."""
+    from study.review import options
+
+    with voice.progress("reviewing") as progress:
+        asked = options.read(args, progress)
+        data = options.run(asked, args.runs, args.seed, progress)
+    _print(args, data, "\n".join([*data["verdict"], "", f"page: {asked.page}"]))
+    return ExitCode.OK
+
+
 def _blocks(args: argparse.Namespace) -> Path | None:
     """Where finished runs are kept, and looked for."""
     return args.out / "blocks" if args.out else None

@@ -45,6 +45,9 @@ _COLOURS = (
     ("good", "fill", "#00795a", "#4fd1a8"),
     ("bad-band", "fill", "#fdeee7", "#35190e"),
     ("good-band", "fill", "#e4f5ef", "#0e2f25"),
+    ("bar", "fill", "#0072b2", "#56b4e9"),
+    ("bar-soft", "fill", "#7fb8da", "#2f6f99"),
+    ("measured", "stroke", "#c2410c", "#ff9a6b"),
     ("act-edge", "stroke", "#4a93c7", "#4a93c7"),
     ("note-edge", "stroke", "#c9a227", "#a88a2a"),
     ("fault-edge", "stroke", "#c2410c", "#ff9a6b"),
@@ -146,17 +149,29 @@ class Drawing:
 
     def document(self, width: float, height: float, title: str, description: str) -> str:
         """The file: with what it is in words for who cannot see it, on its own paper."""
+        paper = f'<rect class="paper" width="{_number(width)}" height="{_number(height)}"/>'
+        return self._written(width, height, title, description, "", [f"<style>{style()}</style>", paper])
+
+    def part(self, width: float, height: float, title: str, description: str, key: str) -> str:
+        """The same as part of a page that has `style` once; `key` tells its names from those of other drawings."""
+        return self._written(width, height, title, description, f"-{key}", [])
+
+    def _written(self, width: float, height: float, title: str, description: str, suffix: str, first: list[str]) -> str:
         size = f"{_number(width)} {_number(height)}"
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="drawn" viewBox="0 0 {size}" width="{_number(width)}" '
-            f'height="{_number(height)}" role="img" aria-labelledby="title desc" font-family="{FONTS}">'
+            f'height="{_number(height)}" role="img" aria-labelledby="title{suffix} desc{suffix}" '
+            f'font-family="{FONTS}">'
         )
-        words = [f'<title id="title">{escape(title)}</title>', f'<desc id="desc">{escape(description)}</desc>']
-        paper = f'<rect class="paper" width="{_number(width)}" height="{_number(height)}"/>'
-        return "\n".join([head, *words, f"<style>{_style()}</style>", paper, *self._shapes, "</svg>"]) + "\n"
+        words = [
+            f'<title id="title{suffix}">{escape(title)}</title>',
+            f'<desc id="desc{suffix}">{escape(description)}</desc>',
+        ]
+        return "\n".join([head, *words, *first, *self._shapes, "</svg>"]) + "\n"
 
 
-def _style() -> str:
+def style() -> str:
+    """Colours of all drawings, in light and dark."""
     light = "".join(f".drawn .{name}{{{what}:{colour}}}" for name, what, colour, _ in _COLOURS)
     dark = "".join(f".drawn .{name}{{{what}:{colour}}}" for name, what, _, colour in _COLOURS)
     always = ".drawn .open{fill:none;stroke-linecap:round;stroke-linejoin:round}"

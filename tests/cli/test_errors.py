@@ -76,12 +76,6 @@ def test_a_reader_that_closes_early_is_no_error():
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("verb", ["review"])
-def test_verbs_to_come_accept_anything_and_say_so(verb, capsys):
-    assert main([verb, "whatever", "--any", "thing"]) == ExitCode.USAGE
-    assert f"`{verb}` is not built yet" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_help_has_an_example_that_parses(verb, capsys):
     from study.cli import parser
