@@ -21,35 +21,36 @@ PHONES = ({"name": "linphone-tls", "class": "linphone-5.4", "transport": "tls"},
           {"name": "ideal-tcp", "class": "ideal", "transport": "tcp"})  # fmt: skip
 """Phones that are asked about where the scenario has none: the vendor's own, and one that does as the standards say."""
 
-Make = Callable[[Scenario], list[dict[str, Any]]]
+Make = Callable[[Scenario, int], list[dict[str, Any]]]
+"""Faults of a set-up; what fails is back after so many ms."""
 
 
 def _struck(kind: str, undone: str, process: str = "", replica: bool = False) -> Make:
-    def faults(scenario: Scenario) -> list[dict[str, Any]]:
+    def faults(scenario: Scenario, away_ms: int) -> list[dict[str, Any]]:
         host = others(scenario)[0] if replica else scenario.server.primary
         both = {"host": host, **({"process": process} if process else {})}
-        return [{"kind": kind, "at_ms": 0, **both}, {"kind": undone, "at_ms": back_ms(scenario), **both}]
+        return [{"kind": kind, "at_ms": 0, **both}, {"kind": undone, "at_ms": away_ms, **both}]
 
     return faults
 
 
-def _cut_off(scenario: Scenario) -> list[dict[str, Any]]:
+def _cut_off(scenario: Scenario, away_ms: int) -> list[dict[str, Any]]:
     primary = scenario.server.primary
     return [{"kind": "partition", "host": primary, "at_ms": 0}, {"kind": "heal", "host": primary,
-             "at_ms": back_ms(scenario)}]  # fmt: skip
+             "at_ms": away_ms}]  # fmt: skip
 
 
-def _two_hosts(scenario: Scenario) -> list[dict[str, Any]]:
+def _two_hosts(scenario: Scenario, away_ms: int) -> list[dict[str, Any]]:
     hosts = (scenario.server.primary, others(scenario)[0])
     gone = [{"kind": "vanish", "host": host, "at_ms": 0} for host in hosts]
-    return gone + [{"kind": "return", "host": host, "at_ms": back_ms(scenario)} for host in hosts]
+    return gone + [{"kind": "return", "host": host, "at_ms": away_ms} for host in hosts]
 
 
-def _planned(scenario: Scenario) -> list[dict[str, Any]]:
+def _planned(scenario: Scenario, away_ms: int) -> list[dict[str, Any]]:
     return [{"kind": "failover", "host": others(scenario)[0], "at_ms": 0}]
 
 
-def _quick_restart(scenario: Scenario) -> list[dict[str, Any]]:
+def _quick_restart(scenario: Scenario, away_ms: int) -> list[dict[str, Any]]:
     both = {"host": scenario.server.primary, "process": "redis"}
     soon_ms = scenario.sentinel.down_after_ms // 2
     return [{"kind": "crash", "at_ms": 0, **both}, {"kind": "restart", "at_ms": soon_ms, **both}]
@@ -86,16 +87,17 @@ def is_possible(scenario: Scenario, name: str) -> bool:
     return bool(others(scenario)) or name in ("host_vanishes", "process_dies", "process_freezes", "restarts_at_once")
 
 
-def of(scenario: Scenario, name: str) -> Scenario:
-    """The set-up in a circumstance, with phones if it has none."""
+def of(scenario: Scenario, name: str, away_ms: int | None = None) -> Scenario:
+    """The set-up in a circumstance, with phones if it has none; `away_ms` in place of the delay and half a minute."""
+    away_ms = away_ms or back_ms(scenario)
     words, make = CIRCUMSTANCES[name]
     told = scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)
     told |= {
         "name": name,
         "question": f"{words[0].upper()}{words[1:]}: for how long is what out?",
         "client": told.get("client") or _phones(scenario),
-        "fault": make(scenario),
-        "run": {"horizon_ms": back_ms(scenario) + WATCHED_MS},
+        "fault": make(scenario, away_ms),
+        "run": {"horizon_ms": away_ms + WATCHED_MS},
     }
     for key in ("expects", "claim"):
         told.pop(key, None)

@@ -192,8 +192,10 @@ def compared(before: Study, after: Study) -> dict[str, Any]:
         one, other = before.arm(circumstance), after.arm(circumstance)
         for name in _quantities(before, after, circumstance):
             pairs = _pairs(one, other, name)
-            if len(pairs):
-                rows.append(_difference(circumstance, name, pairs, before.seed))
+            if len(pairs) and pairs.any():
+                rows.append(
+                    {**_difference(circumstance, name, pairs, before.seed), "censored": _censored(one, other, name)}
+                )
         curves[circumstance] = (_times(one, "first_write"), _times(other, "first_write"))
     chart = charts.ecdf([Curve(before.scenario.name, curves["host_vanishes"][0], "arrow"),
                          Curve(after.scenario.name, curves["host_vanishes"][1], "measured", True)], None,
@@ -218,6 +220,12 @@ def _pairs(one: Any, other: Any, name: str) -> np.ndarray:
         else:
             found.append((first.outage_us(name), second.outage_us(name)))
     return np.array(found) / 1e6
+
+
+def _censored(one: Any, other: Any, name: str) -> float:
+    """Share of runs in which one of the two was still out at the end: its difference is at least what was seen."""
+    pairs = zip(one.runs, other.runs, strict=True)
+    return float(np.mean([any(run.outage_is_censored(name) for run in pair) for pair in pairs]))
 
 
 def _difference(circumstance: str, name: str, pairs: np.ndarray, seed: int) -> dict[str, Any]:

@@ -102,11 +102,14 @@ def run(asked: Asked, runs: int, seed: int, progress: Progress) -> dict[str, Any
     from study.lint import understood
     from study.lint.figures import SCENARIO_FILE
     from study.review import gather, render
+    from study.review.circumstances import back_ms
     from study.review.study import SCENARIOS, Study
 
     folder = asked.page.parent / SCENARIOS
-    study = Study(asked.scenario, folder, runs, seed)
-    other = Study(asked.against, folder / "against", runs, seed) if asked.against else None
+    # Two that are compared suffer the same faults: as long as the slower one needs.
+    away_ms = max(map(back_ms, filter(None, (asked.scenario, asked.against))))
+    study = Study(asked.scenario, folder, runs, seed, away_ms)
+    other = Study(asked.against, folder / "against", runs, seed, away_ms) if asked.against else None
     share = 0.5 if other else 0.8
     study.prepare(lambda done, text="": progress(0.2 + share * done, text))
     data = gather.gather(study, asked.report)

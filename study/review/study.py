@@ -44,12 +44,15 @@ class Study:
     folder : Path
         Where its scenarios are written: commands name it.
     runs, seed : int
+    away_ms : int or None
+        How long what fails is away; None: as long as its own delay asks for. Two that are compared have the same.
     """
 
     scenario: Scenario
     folder: Path
     runs: int
     seed: int
+    away_ms: int | None = None
     _arms: dict[str, Arm] = field(default_factory=dict)
 
     def has(self, circumstance: str) -> bool:
@@ -58,7 +61,7 @@ class Study:
 
     def of(self, circumstance: str) -> Scenario:
         """The scenario of a circumstance."""
-        return circumstances.of(self.scenario, circumstance)
+        return circumstances.of(self.scenario, circumstance, self.away_ms)
 
     def arm(self, circumstance: str) -> Arm:
         """Its simulated runs."""
