@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")),
          *sorted((ROOT / "reports").glob("*/report.md")), *sorted(ROOT.glob("*/README.md"))]  # fmt: skip
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^```toml\n(?=# (\S+\.toml)\n)(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\.venv/bin/)?(?:hastudy|python|\./dev) [^`]*)`")
 STANDS_FOR = {
     "SCENARIO": "scenarios/host_loss/primary_host_vanishes.toml",
@@ -37,13 +38,18 @@ def commands(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     lines = [line for block in BLOCK.findall(text) for line in block.replace("\\\n", " ").splitlines()]
     inline = [" ".join(each.split()) for each in INLINE.findall(BLOCK.sub("", text))]
-    found = [line.split("  #")[0].removeprefix("$ ").strip() for line in [*lines, *inline]]
+    found = [re.split("  #| [|>] ", line)[0].removeprefix("$ ").strip() for line in [*lines, *inline]]
     return [each for each in dict.fromkeys(found) if program(each) in PROGRAMS]
 
 
 def program(command: str) -> str:
     """Its name without folders."""
     return command.partition(" ")[0].rpartition("/")[2]
+
+
+def files(page: Path) -> dict[str, str]:
+    """Files that a page gives its reader, by name: blocks whose first line is ``# NAME``."""
+    return dict(FILE.findall(page.read_text(encoding="utf-8")))
 
 
 ALL = [(page.relative_to(ROOT).as_posix(), command) for page in PAGES for command in commands(page)]
@@ -91,8 +97,11 @@ def _load(named: str, changes: list[str]) -> list:
 
 
 @pytest.mark.parametrize(("page", "command"), ALL, ids=[f"{page}: {command}" for page, command in ALL])
-def test_the_command_can_be_run(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_can_be_run(page: str, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(ROOT)
+    for name, body in files(ROOT / page).items():
+        (tmp_path / name).write_text(body)
+        command = command.replace(f" {name}", f" {tmp_path / name}")
     check(command)
 
 
