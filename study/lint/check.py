@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ def lint(
     """
     deployment = read.deployment(paths, version, flexisip_version)
     scenario = understood.scenario(deployment)
+    said = (*deployment.assumptions, *understood.left_out(deployment))
+    deployment = replace(deployment, assumptions=said)
     return Report(deployment, scenario, judge(deployment, Figures(scenario, folder, runs, seed), progress))
 
 

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from model.scenario import Scenario
 
 
+PASSWORDS = ("requirepass", "masterauth", "auth-pass", "sentinel-pass")
+"""Directives whose last word is a password."""
+
+SIP_SERVICES = ("_sip", "_sips")
+"""Services of SRV records that SIP phones ask for (RFC 3263 section 4.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Directive:
     """One line of redis.conf or sentinel.conf: ``sentinel down-after-milliseconds flexi1 10000``."""
@@ -41,8 +48,12 @@ class ServerFile:
         return tuple(each for each in self.directives if each.name == name)
 
     def last(self, *names: str) -> Directive | None:
-        """The one that counts: Redis lets the last win. Several names are spellings of one (slaveof, replicaof)."""
-        return next((each for each in reversed(self.directives) if each.name in names), None)
+        """The one that counts: Redis lets the last win. Several names are spellings of one (slaveof, replicaof).
+
+        An empty password is none: ``requirepass ""`` takes back what stands before it.
+        """
+        found = next((each for each in reversed(self.directives) if each.name in names), None)
+        return None if found and found.name in PASSWORDS and found.words[-1:] == ("",) else found
 
     def place(self, *names: str) -> Place:
         """Where a directive stands, else the file as a whole."""
@@ -70,8 +81,9 @@ class FlexisipFile:
     settings: tuple[Setting, ...]
 
     def last(self, section: str, key: str) -> Setting | None:
-        """The one that counts."""
-        return next((s for s in reversed(self.settings) if (s.section, s.key) == (section, key)), None)
+        """The one that counts; upper and lower case are alike."""
+        wanted = (section.lower(), key.lower())
+        return next((s for s in reversed(self.settings) if (s.section.lower(), s.key.lower()) == wanted), None)
 
     def place(self, section: str, key: str = "") -> Place:
         """Where a key stands, else the file as a whole."""
@@ -93,6 +105,12 @@ class Record:
     words: tuple[str, ...]
     """Its data; for SRV: priority, weight, port, target (absolute, without the last dot)."""
     place: Place
+
+    @property
+    def is_sip_srv(self) -> bool:
+        """It sends phones somewhere; a target ``.`` says that the service is not offered (RFC 2782)."""
+        service, _, rest = self.owner.partition(".")
+        return self.type == "SRV" and service in SIP_SERVICES and rest.startswith("_") and self.words[3] != "."
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ but registrations.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from model.errors import UsageError
@@ -28,6 +29,9 @@ FIRST_ADDRESS = "192.0.2."
 
 TTL_S = 3_600
 """Kind: recommended (deployment guide)."""
+
+LINUX_RETRIES, LINUX_SYN_RETRIES = 15, 6
+"""What a scenario has that does not say. Kind: vendor default."""
 
 RETRIES, SYN_RETRIES = 5, 1
 """Retransmissions after which a kernel gives up a dead connection (12.6 s) and a connect (3 s), in place of 15 and 6.
@@ -48,6 +52,11 @@ class _Site:
     domain: str
     addresses: dict[str, str]
     secrets: Secrets
+
+    def sip(self, host: Host) -> str:
+        """Its address as a SIP URI has it."""
+        address = self.addresses[host.name]
+        return f"[{address}]" if ":" in address else address
 
     @property
     def primary(self) -> str:
@@ -75,12 +84,10 @@ def files(
     Raises
     ------
     UsageError
-        A host has no address.
+        A host has no address, or that of another; no domain; two families of addresses.
     """
     given = addresses or {host.name: f"{FIRST_ADDRESS}{number}" for number, host in enumerate(scenario.host, start=11)}
-    missing = [host.name for host in scenario.host if host.name not in given]
-    if missing:
-        raise UsageError(f"--address: none for {', '.join(missing)}\n\nhint: --address HOST=ADDRESS for each host")
+    _check(scenario, domain, given)
     site = _Site(scenario, domain, given, secrets)
     made: dict[str, str] = {}
     for host in scenario.host:
@@ -96,6 +103,21 @@ def files(
     if site.nodes:
         made[f"{domain}.zone"] = _zone(site)
     return made
+
+
+def _check(scenario: Scenario, domain: str, addresses: dict[str, str]) -> None:
+    names = scenario.host_names
+    if missing := [name for name in names if name not in addresses]:
+        raise UsageError(f"--address: none for {', '.join(missing)}\n\nhint: --address HOST=ADDRESS for each host")
+    if unknown := [name for name in addresses if name not in names]:
+        raise UsageError(f"--address: no host is called {', '.join(unknown)}\n  allowed: {', '.join(names)}\n\n"
+                         "hint: names are those of the scenario")  # fmt: skip
+    if len(set(addresses.values())) < len(addresses) or len({":" in each for each in addresses.values()}) > 1:
+        raise UsageError("--address: two hosts with one address, or addresses of IPv4 and of IPv6\n\n"
+                         "hint: an address of its own for each host, all of one kind")  # fmt: skip
+    if not re.fullmatch(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*", domain):
+        raise UsageError(f"--domain is {domain!r}\n  allowed: labels of a-z, 0-9 and hyphens, dots between them\n\n"
+                         "hint: for example --domain example.org")  # fmt: skip
 
 
 def _redis(site: _Site, host: Host) -> str:
@@ -114,7 +136,7 @@ def _redis(site: _Site, host: Host) -> str:
         "notify-keyspace-events Ex",
         f"replica-priority {host.replica_priority}",
         f"repl-timeout {server.repl_timeout_s}",
-        f"repl-diskless-sync-delay {server.diskless_sync_delay_ms // 1_000}",
+        f"repl-diskless-sync-delay {_whole_seconds(server.diskless_sync_delay_ms)}",
         f"min-replicas-to-write {server.min_replicas_to_write}",
         f"min-replicas-max-lag {server.min_replicas_max_lag_s}",
     ]
@@ -139,16 +161,18 @@ def _sentinel(site: _Site, host: Host) -> str:
         f"sentinel parallel-syncs {NAME} {sentinel.parallel_syncs}",
         "sentinel deny-scripts-reconfig yes",
     ]
+    if sentinel.reboot_down_after_ms:
+        lines.append(f"sentinel master-reboot-down-after-period {NAME} {sentinel.reboot_down_after_ms}")
     return _lines(lines)
 
 
 def _flexisip(site: _Site, host: Host) -> str:
-    name, address = f"{host.name}.{site.domain}", site.addresses[host.name]
-    period_s = (site.scenario.registrar.info_period_ms or SHORT_PERIOD_MS) // 1_000
+    name, address, sip = f"{host.name}.{site.domain}", site.addresses[host.name], site.sip(host)
+    period_ms = site.scenario.registrar.info_period_ms or SHORT_PERIOD_MS
     lines = [
         f"# Flexisip of {host.name}: /etc/flexisip/flexisip.conf",
         "[global]",
-        f"transports=sip:{name}:{SIP_PORT};maddr={address} sips:{name}:{SIPS_PORT};maddr={address}",
+        f"transports=sip:{name}:{SIP_PORT};maddr={sip} sips:{name}:{SIPS_PORT};maddr={sip}",
         f"aliases={site.domain}",
         "",
         "[module::Registrar]",
@@ -158,22 +182,21 @@ def _flexisip(site: _Site, host: Host) -> str:
         f"redis-server-domain={address if host.redis else site.primary}",
         f"redis-server-port={REDIS_PORT}",
         f"redis-auth-password={site.secrets.redis}",
-        f"redis-slave-check-period={max(1, period_s)}",
+        f"redis-slave-check-period={_whole_seconds(period_ms)}",
         "redis-use-slaves-as-backup=true",
         "",
         "[cluster]",
         "enabled=true",
         f"nodes={' '.join(site.addresses[each.name] for each in site.nodes)}",
-        f"internal-transport=sip:{address}:{INTERNAL_PORT};transport=tcp",
+        f"internal-transport=sip:{sip}:{INTERNAL_PORT};transport=tcp",
     ]
     return _lines(lines)
 
 
 def _sysctl(site: _Site) -> str:
     network = site.scenario.network
-    is_default = network.tcp_retries2 == 15
-    retries = RETRIES if is_default else network.tcp_retries2
-    syn_retries = SYN_RETRIES if is_default else network.tcp_syn_retries
+    retries = RETRIES if network.tcp_retries2 == LINUX_RETRIES else network.tcp_retries2
+    syn_retries = SYN_RETRIES if network.tcp_syn_retries == LINUX_SYN_RETRIES else network.tcp_syn_retries
     return _lines([
         "# /etc/sysctl.d: a Redis host that vanished is given up after seconds, not after a quarter of an hour",
         f"net.ipv4.tcp_retries2 = {retries}",
@@ -182,6 +205,7 @@ def _sysctl(site: _Site) -> str:
 
 
 def _nftables(site: _Site, host: Host) -> str:
+    family = "ip6" if ":" in site.primary else "ip"
     others = ", ".join(site.addresses[each.name] for each in site.scenario.host)
     inside = ", ".join(str(port) for port in (REDIS_PORT, SENTINEL_PORT, INTERNAL_PORT))
     phones = f"        tcp dport {{ {SIP_PORT}, {SIPS_PORT} }} accept\n        udp dport {SIP_PORT} accept\n"
@@ -194,7 +218,7 @@ def _nftables(site: _Site, host: Host) -> str:
         "        ct state established,related accept\n"
         "        meta l4proto { icmp, ipv6-icmp } accept\n"
         "        tcp dport 22 accept\n"
-        f"        ip saddr {{ {others} }} tcp dport {{ {inside} }} accept\n"
+        f"        {family} saddr {{ {others} }} tcp dport {{ {inside} }} accept\n"
         f"{phones if host.registrar else ''}"
         "    }\n"
         "}\n"
@@ -209,13 +233,14 @@ rtcsync
 
 
 def _zone(site: _Site) -> str:
+    kind = "AAAA" if ":" in site.primary else "A"
     lines = [
         f"$ORIGIN {site.domain}.",
         f"$TTL {TTL_S}",
         f"@ IN SOA ns.{site.domain}. hostmaster.{site.domain}. 1 7200 900 1209600 300",
         f"@ IN NS ns.{site.domain}.",
-        f"ns IN A {site.addresses[site.nodes[0].name]}",
-        *(f"{host.name} IN A {site.addresses[host.name]}" for host in site.scenario.host),
+        f"ns IN {kind} {site.addresses[site.nodes[0].name]}",
+        *(f"{host.name} IN {kind} {site.addresses[host.name]}" for host in site.scenario.host),
     ]
     for service, port in (("_sip._udp", SIP_PORT), ("_sip._tcp", SIP_PORT), ("_sips._tcp", SIPS_PORT)):
         lines += [
@@ -223,6 +248,11 @@ def _zone(site: _Site) -> str:
             for host in site.nodes
         ]
     return _lines(lines)
+
+
+def _whole_seconds(time_ms: int) -> int:
+    """What the programs take: rounded up."""
+    return -(-time_ms // 1_000)
 
 
 def _lines(lines: list[str]) -> str:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from study.lint.generate import Secrets
 
 
+PASSWORD = re.compile(r"[\w.~+/=@%^-]+", re.ASCII)
+"""What means itself in redis.conf and in flexisip.conf: no quotes, no spaces, no backslash, no #."""
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `lint`."""
     parser.add_argument(
@@ -78,10 +82,13 @@ def read_secrets(path: Path | None) -> Secrets:
         return Secrets(secrets.token_hex(32), secrets.token_hex(32))
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
-    if sorted(said) != ["redis", "sentinel"] or not all(re.fullmatch(r"[!-~]+", str(each)) for each in said.values()):
-        raise UsageError(f'{path}: not two passwords\n  allowed: redis = "..." and sentinel = "...", without spaces\n\n'
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: not TOML: {error}\n\nhint: openssl rand -hex 32 makes a password") from None
+    if sorted(said) != ["redis", "sentinel"] or not all(PASSWORD.fullmatch(str(each)) for each in said.values()):
+        raise UsageError(f'{path}: not two passwords\n  allowed: redis = "..." and sentinel = "...", of letters, '
+                         "digits and _ . ~ + / = @ % ^ -\n\n"
                          "hint: openssl rand -hex 32 makes one")  # fmt: skip
     return Secrets(said["redis"], said["sentinel"])
 
@@ -97,6 +104,9 @@ def check_versions(args: argparse.Namespace) -> None:
     if args.set:
         raise UsageError("--set changes a scenario, and there are configuration files here\n\nhint: change the files, "
                          "or simulate the scenario that --out DIR writes")  # fmt: skip
+    if args.flexisip_version and not re.fullmatch(r"\d+(\.\d+)*", args.flexisip_version):
+        raise UsageError(f"--flexisip-version is {args.flexisip_version!r}\n  allowed: numbers, dots between them\n\n"
+                         "hint: as `flexisip --version` says, for example 2.3")  # fmt: skip
     known = get_args(Version)
     if args.server_version and args.server_version not in known:
         raise UsageError(f"--server-version is {args.server_version!r}\n  allowed: {', '.join(known)}\n\n"

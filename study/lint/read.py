@@ -17,6 +17,7 @@ from study.lint.deployment import (
     Firewall,
     FlexisipFile,
     Kernel,
+    Record,
     ServerFile,
     Zone,
 )
@@ -34,6 +35,7 @@ HOSTS = 3
 MOST_BYTES = 4_000_000
 """A configuration file is smaller. Kind: assumed."""
 
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f-\x9f]")
 _PLACEHOLDER_OR_WORD = re.compile(r"<[^>]*>|[^\s,]+")
 
 
@@ -50,6 +52,7 @@ class _Found:
     kernels: list[Kernel] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 def deployment(paths: Sequence[Path], version: str | None = None, flexisip_version: str | None = None) -> Deployment:
@@ -61,8 +64,8 @@ def deployment(paths: Sequence[Path], version: str | None = None, flexisip_versi
         A file cannot be read, or is none that the kit knows; nothing was given.
     """
     found = _Found()
-    for path, host in _files(paths):
-        if not _read_one(found, path, host):
+    for path, host in _once(_files(paths)):
+        if not _read_one(found, path, host, is_asked=path in paths):
             if path in paths:
                 raise UsageError(
                     f"{path}: neither redis.conf, sentinel.conf, flexisip.conf, a zone file, a certificate, a clock's "
@@ -79,6 +82,15 @@ def deployment(paths: Sequence[Path], version: str | None = None, flexisip_versi
     return _joined(found, version, flexisip_version)
 
 
+def _once(files: Iterator[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
+    """Leave out a file that was there before: it may be named itself, and lie in a folder that is."""
+    seen: set[Path] = set()
+    for path, host in files:
+        if path.resolve() not in seen:
+            seen.add(path.resolve())
+            yield path, host
+
+
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Yield every file with the host that it is for; empty: for all."""
     single = [path for path in paths if not path.is_dir()]
@@ -93,9 +105,14 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
                     yield path, inside[0] if len(inside) > 1 else ""
 
 
-def _read_one(found: _Found, path: Path, host: str) -> bool:
-    """True if the file is of a known kind."""
+def _read_one(found: _Found, path: Path, host: str, is_asked: bool) -> bool:
+    """True if the file is of a known kind; what is no text is refused only if it was asked for by its name."""
     text, file = _text(path), str(path)
+    if text is None and is_asked:
+        raise UsageError(f"{path}: not text, or larger than {MOST_BYTES // 1_000_000} MB\n\n"
+                         "hint: certificates must be in PEM")  # fmt: skip
+    if text is None:
+        return False
     broken: list[Broken] = []
     if certificate.is_mine(text):
         one, broken = certificate.read(text, file, host)
@@ -114,27 +131,42 @@ def _read_one(found: _Found, path: Path, host: str) -> bool:
     elif server.is_sentinel(text) or ("sentinel" in path.name and server.is_redis(text)):
         sentinel, broken = server.read(text, file, host)
         found.sentinels.append(sentinel)
+        found.said += _unread(sentinel)
     elif zone.is_mine(text):
         records, broken = zone.read(text, file)
         found.zones.append(records)
+        if origin := zone.origin_by_name(text, file):
+            found.said.append(f"{file} is the zone of {origin}: its name says so, nothing in it does")
     elif server.is_redis(text):
         redis, broken = server.read(text, file, host)
         found.redis.append(redis)
+        found.said += _unread(redis)
     else:
         return False
     found.broken += broken
     return True
 
 
-def _text(path: Path) -> str:
+def _unread(conf: ServerFile) -> list[str]:
+    """What a file says that is not followed."""
+    said = [f"{each.place} includes {' '.join(each.words)}: not read, whatever it changes"
+            for each in conf.all("include")]  # fmt: skip
+    named = list(dict.fromkeys(each.words[0] for each in conf.all("monitor") if each.words))
+    if len(named) > 1:
+        said.append(f"{conf.file} watches {', '.join(named)}: judged is {named[-1]}")
+    return said
+
+
+def _text(path: Path) -> str | None:
+    """None if it is no text. Comments may be in an old encoding, and no program minds."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{path}: larger than {MOST_BYTES // 1_000_000} MB: no configuration file")
-        return path.read_text(encoding="utf-8")
+        said = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b"\0"
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
+    try:
+        return None if b"\0" in said else said.decode("utf-8")
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: not text\n\nhint: certificates must be in PEM") from None
+        return None if _CONTROL.search(said) else said.decode("latin-1")
 
 
 def _joined(found: _Found, version: str | None, flexisip_version: str | None) -> Deployment:
@@ -160,21 +192,20 @@ def _joined(found: _Found, version: str | None, flexisip_version: str | None) ->
         hosts=hosts,
         addresses=addresses,
         sentinel_count=_sentinel_count(found, hosts),
-        assumptions=(*assumptions, *said, *(f"{name} says nothing about this: not read" for name in found.skipped)),
+        assumptions=(
+            *assumptions,
+            *said,
+            *found.said,
+            *(f"{name} says nothing about this: not read" for name in found.skipped),
+        ),
     )
 
 
 def _hosts(found: _Found) -> tuple[tuple[str, ...], dict[str, str], list[str]]:
     """Hosts by name, that of the primary first; host by address; what had to be taken for granted."""
-    addresses = {
-        record.words[0]: record.owner.partition(".")[0]
-        for zone_ in found.zones
-        for record in zone_.records
-        if record.type in ("A", "AAAA")
-    }
+    records = [record for zone_ in found.zones for record in zone_.records]
     named = list(dict.fromkeys(each.host for each in (*found.redis, *found.sentinels, *found.flexisip) if each.host))
-    targets = [record.words[3].partition(".")[0] for zone_ in found.zones for record in zone_.records
-               if record.type == "SRV"]  # fmt: skip
+    targets = [record.words[3].partition(".")[0] for record in records if record.is_sip_srv]
     nodes = cluster_nodes(found.flexisip[0]) if found.flexisip else []
     hosts = named or list(dict.fromkeys(targets))
     if not named:
@@ -186,7 +217,14 @@ def _hosts(found: _Found) -> tuple[tuple[str, ...], dict[str, str], list[str]]:
         said.append(f"there are {HOSTS} hosts, each with Redis, Sentinel and a node: no file says how many")
     elif not named:
         said.append(f"there are {len(hosts)} hosts ({', '.join(hosts)}), each with Redis, Sentinel and a node")
+    addresses = _addresses(records, hosts)
     return tuple(_primary_first(hosts, found.redis, addresses)), addresses, said
+
+
+def _addresses(records: list[Record], hosts: list[str]) -> dict[str, str]:
+    """Host by address. A host may have other names too (``sip``, ``ns``): its own counts, wherever it stands."""
+    named = [(record.words[0], record.owner.partition(".")[0]) for record in records if record.type in ("A", "AAAA")]
+    return dict(sorted(named, key=lambda each: each[1] in hosts))
 
 
 def _primary_first(hosts: list[str], files: list[ServerFile], addresses: dict[str, str]) -> list[str]:

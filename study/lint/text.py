@@ -18,7 +18,7 @@ def text(report: Report) -> str:
     if report.deployment.assumptions:
         parts.append("taken for granted:\n" + "\n".join(f"  - {each}" for each in report.deployment.assumptions))
     if report.scenario is None:
-        parts.append("the files contradict each other too much for a scenario: figures are of the guide's own set-up")
+        parts.append("no scenario can be made of these files (the reason is above): figures are of the guide's own")
     parts.append(_count(report))
     return "\n\n".join(parts)
 

@@ -28,32 +28,62 @@ _SECONDS = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400}
 
 def scenario(deployment: Deployment) -> Scenario | None:
     """What was understood; None where the files contradict what a cluster can be (the findings say what)."""
-    hosts = deployment.hosts[:MAX_HOSTS]
+    try:
+        return parse(_to_toml(_tables(deployment)), "the scenario understood")
+    except ScenarioError:
+        return None
+
+
+def left_out(deployment: Deployment) -> tuple[str, ...]:
+    """What the scenario does not say as the files do, in sentences; why there is none, if there is none."""
+    said = []
+    beyond = deployment.hosts[MAX_HOSTS:]
+    if beyond:
+        said.append(f"the scenario has {MAX_HOSTS} hosts at most: without {', '.join(beyond)}")
+    names = scenario_names(deployment)
+    said += [f"{host} is called {name} in the scenario" for host, name in names.items() if host != name]
+    try:
+        parse(_to_toml(_tables(deployment)), "the scenario understood")
+    except ScenarioError as error:
+        said.append(f"no scenario can be made of these files: {' '.join(str(error).split())}")
+    return tuple(said)
+
+
+def scenario_names(deployment: Deployment) -> dict[str, str]:
+    """Name in the scenario by host: its own where a scenario may have it."""
+    names: dict[str, str] = {}
+    for number, host in enumerate(deployment.hosts[:MAX_HOSTS], start=1):
+        name = re.sub(r"[^a-z0-9-]", "-", host.lower())
+        usable = re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) and name not in names.values()
+        names[host] = name if usable else f"host-{number}"
+    return names
+
+
+def _tables(deployment: Deployment) -> dict[str, Any]:
+    names = scenario_names(deployment)
+    primary = names[deployment.hosts[0]]
     down_after_ms = sentinel_number(deployment, "down-after-milliseconds", 30_000)
-    tables: dict[str, Any] = {
+    return {
         "schema": 1,
         "name": "understood",
         "question": "The set-up that the configuration files describe: its primary's host vanishes and returns.",
-        "host": [_host(deployment, host) for host in hosts],
-        "server": {"version": deployment.version, "primary": hosts[0], **_server(deployment)},
+        "host": [{"name": name, **_host(deployment, host)} for host, name in names.items()],
+        "server": {"version": deployment.version, "primary": primary, **_server(deployment)},
         "sentinel": {
             "quorum": quorum(deployment) or 2,
             "down_after_ms": down_after_ms,
             "failover_timeout_ms": sentinel_number(deployment, "failover-timeout", 180_000),
             "parallel_syncs": sentinel_number(deployment, "parallel-syncs", 1),
+            "reboot_down_after_ms": sentinel_number(deployment, "master-reboot-down-after-period", 0),
         },
         "registrar": _registrar(deployment),
         "network": _network(deployment),
         "fault": [
-            {"kind": "vanish", "host": hosts[0], "at_ms": 0},
-            {"kind": "return", "host": hosts[0], "at_ms": down_after_ms + RETURN_MS},
+            {"kind": "vanish", "host": primary, "at_ms": 0},
+            {"kind": "return", "host": primary, "at_ms": down_after_ms + RETURN_MS},
         ],
         "run": {"horizon_ms": down_after_ms + RETURN_MS + HORIZON_MARGIN_MS},
     }
-    try:
-        return parse(_to_toml(tables), "the scenario understood")
-    except ScenarioError:
-        return None
 
 
 def to_toml(understood: Scenario) -> str:
@@ -81,11 +111,13 @@ def quorum(deployment: Deployment) -> int | None:
 
 
 def sentinel_number(deployment: Deployment, name: str, default: int) -> int:
-    """Value of a directive ``sentinel NAME PRIMARY VALUE`` in the first file that has it."""
+    """Value of a directive ``sentinel NAME PRIMARY VALUE`` in the first file that has it, for the primary judged."""
     for file in deployment.sentinels:
-        found = file.last(name)
-        if found and found.words and found.words[-1].isdecimal():
-            return int(found.words[-1])
+        watched = file.last("monitor")
+        about = [found for found in file.all(name) if len(found.words) == 2 and found.words[1].isdecimal()
+                 and (not watched or found.words[0] == watched.words[0])]  # fmt: skip
+        if about:
+            return int(about[-1].words[1])
     return default
 
 
@@ -113,8 +145,8 @@ def of_host(files: tuple, host: str) -> tuple:
 
 
 def srv(deployment: Deployment) -> list:
-    """All SRV records."""
-    return [record for zone in deployment.zones for record in zone.records if record.type == "SRV"]
+    """All SRV records that send phones somewhere."""
+    return [record for zone in deployment.zones for record in zone.records if record.is_sip_srv]
 
 
 def domain(deployment: Deployment) -> str:
@@ -143,10 +175,10 @@ def runs_node(deployment: Deployment, host: str) -> bool:
 
 
 def _host(deployment: Deployment, host: str) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": host, "registrar": runs_node(deployment, host)}
-    named = {file.host for file in deployment.sentinels if file.host}
-    if named:
-        told["sentinel"] = host in named
+    told: dict[str, Any] = {"registrar": runs_node(deployment, host)}
+    for program, files in (("redis", deployment.redis), ("sentinel", deployment.sentinels)):
+        if files and all(file.host for file in files):
+            told[program] = host in {file.host for file in files}
     servers = of_host(deployment.redis, host)
     told["replica_priority"] = min(1_000, redis_number(servers, "replica-priority", "slave-priority", default=100))
     for record in srv(deployment):
@@ -181,6 +213,7 @@ def _server(deployment: Deployment) -> dict[str, Any]:
         "min_replicas_to_write": redis_number(files, "min-replicas-to-write", "min-slaves-to-write", default=0),
         "min_replicas_max_lag_s": redis_number(files, "min-replicas-max-lag", "min-slaves-max-lag", default=10),
         "repl_timeout_s": redis_number(files, "repl-timeout", default=60),
+        "diskless_sync_delay_ms": 1_000 * redis_number(files, "repl-diskless-sync-delay", default=5),
     }
 
 
