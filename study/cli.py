@@ -25,6 +25,7 @@ MAX_RUNS = 1_000_000
 
 VANISH = "scenarios/host_loss/primary_host_vanishes.toml"
 CRASH = "scenarios/host_loss/primary_process_crashes.toml"
+REPORT = "reports/host_loss/primary_host_vanishes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,18 @@ def _review(parser: argparse.ArgumentParser) -> None:
     add(parser)
 
 
+def _incident(parser: argparse.ArgumentParser) -> None:
+    from study.incident.options import add
+
+    add(parser, whole_number)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    from study.export.options import add
+
+    add(parser, whole_number)
+
+
 VERBS = {
     "scenarios": Verb("list the scenarios, each with its question", "hastudy scenarios", _none, verbs.scenarios),
     "simulate": Verb("predict: run a scenario in virtual time", f"hastudy simulate {VANISH} --runs 200",
@@ -205,6 +218,10 @@ VERBS = {
                      f"hastudy generate {VANISH} --out configuration", _generate, verbs.generate),
     "review": Verb("write one page for an architecture review", f"hastudy review {VANISH} --out review.html",
                    _review, verbs.review),
+    "incident": Verb("say from logs what broke, when, and how ordinary it was",
+                     "hastudy incident tests/data/incidents/cut_off", _incident, verbs.incident),
+    "export": Verb("write a trace for another tool", f"hastudy export {REPORT} --format perfetto --out run.json",
+                   _export, verbs.export),
     "servers": Verb("list the real servers found, and what this machine allows", "hastudy servers",
                     _none, verbs.servers),
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
@@ -37,12 +37,34 @@ def write_cells(path: Path, cells: Iterable[CellResult]) -> None:
     _write(path, suite)
 
 
+def comparison_text(comparison: dict[str, Any]) -> str:
+    """A stored comparison, one test case a quantity: a disagreement fails, an undecided one is skipped."""
+    suite = _suite()
+    for row in comparison["rows"]:
+        case = ElementTree.SubElement(suite, "testcase", classname=f"hastudy.{comparison['scenario']}",
+                                      name=row["name"])  # fmt: skip
+        if row["verdict"] != "agrees":
+            told = f"{row['verdict']}: real - simulated {_ms(row['shift_low_ms'])} to {_ms(row['shift_high_ms'])}, " \
+                   f"margin {_ms(row['margin_ms'])}"  # fmt: skip
+            ElementTree.SubElement(case, "failure" if row["verdict"] == "disagrees" else "skipped", message=told)
+    _count(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _ms(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:g} ms"
+
+
 def _suite() -> ElementTree.Element:
     return ElementTree.Element("testsuite", name="hastudy compare")
 
 
-def _write(path: Path, suite: ElementTree.Element) -> None:
+def _count(suite: ElementTree.Element) -> None:
     suite.set("tests", str(len(suite)))
     for tag, name in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(name, str(len(suite.findall(f"testcase/{tag}"))))
+
+
+def _write(path: Path, suite: ElementTree.Element) -> None:
+    _count(suite)
     ElementTree.ElementTree(suite).write(path, encoding="unicode", xml_declaration=True)

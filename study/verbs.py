@@ -301,6 +301,27 @@ def review(args: argparse.Namespace, voice: Voice) -> ExitCode:
     return ExitCode.OK
 
 
+def incident(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Read logs of what happened, and simulate it. With ``--out`` the scenario and the trace are written there."""
+    from study.incident import options, text
+
+    with voice.progress("simulating") as progress:
+        found = options.run(args, progress)
+    _show(args, "incident", found.data, text.text(found.data))
+    if args.out:
+        text.write(args.out, found)
+    return ExitCode.OK if found.data["faults"] else ExitCode.UNDECIDED
+
+
+def export(args: argparse.Namespace, voice: Voice) -> ExitCode:
+    """Write a run in another tool's format; without ``--out`` print it."""
+    from study.export import options
+
+    text = options.run(args)
+    print(args.out if text is None else text, end="\n" if text is None else "", flush=True)
+    return ExitCode.OK
+
+
 def _blocks(args: argparse.Namespace) -> Path | None:
     """Where finished runs are kept, and looked for."""
     return args.out / "blocks" if args.out else None
