@@ -80,6 +80,7 @@ REPORTS = (
     "dns-stop", "dns-start", "dns-remove", "dns-add",
     "attempt", "registered", "failed", "flow-lost", "untrusted", "resolved", "unresolved",
     "call-answered", "call-refused", "call-unanswered", "count-calls", "count-calls-failed",
+    "forge-hello", "forge-vote",
 )  # fmt: skip
 (
     _NONE,
@@ -100,6 +101,7 @@ REPORTS = (
     DNS_STOP, DNS_START, DNS_REMOVE, DNS_ADD,
     ATTEMPT, REGISTERED, FAILED, FLOW_LOST, UNTRUSTED, NAMES_RESOLVED, NAMES_UNRESOLVED,
     CALL_ANSWERED, CALL_REFUSED, CALL_UNANSWERED, COUNT_CALLS, COUNT_CALLS_FAILED,
+    FORGE_HELLO, FORGE_VOTE,
 ) = range(len(REPORTS))  # fmt: skip
 
 _ANY = FAR_FUTURE_US

@@ -325,6 +325,19 @@ def force_failover(node, now_us, out):
     return True
 
 
+def believe(node, now_us, is_hello, sender, epoch, about, out):
+    """A message that no sentinel has sent: a hello with a newer primary, or a question for a vote.
+
+    Sentinels cannot tell it from their peers' (6.2.14 to 9.1.2); who may send it, the driver has to know. `about` is
+    the number of the host that is named as primary, or whose sentinel the vote is for.
+    """
+    node.busy_us = 0
+    if is_hello == 1:
+        take_hello(node, now_us, sender, epoch, about, epoch, out)
+    else:
+        vote(node, now_us, epoch, about + 1, out)
+
+
 def reset(node, now_us, out):
     """SENTINEL RESET: forget all replicas and sentinels, and a failover in progress.
 
@@ -1190,23 +1203,28 @@ def _fix_if_astray(node, now_us, number_, out):
 
 
 def on_hello(node, now_us, message, out):
+    """A hello: by a server's channel, or from another sentinel itself."""
+    take_hello(node, now_us, message.sentinel - 1, message.epoch, message.primary - 1, message.config_epoch, out)
+
+
+def take_hello(node, now_us, sender, epoch, primary, config_epoch, out):
     """sentinelProcessHelloMessage: an unknown sender is added, a higher epoch adopted, a newer configuration too.
 
     Newer means strictly newer: two configurations of one epoch never meet. A newer epoch of the same primary is not
     written to the file before the next occasion.
     """
-    sender = node.peer[message.sentinel - 1]
-    if sender.watch.known == 0:
-        create_peer(sender, now_us)
+    peer = node.peer[sender]
+    if peer.watch.known == 0:
+        create_peer(peer, now_us)
         _flush(node, out)
-    if message.epoch > node.current_epoch:
-        _adopt_epoch(node, now_us, message.epoch, out)
-    if node.config_epoch < message.config_epoch:
-        node.config_epoch = message.config_epoch
-        if message.primary != node.primary + 1:
-            _tell(node, now_us, CONFIG_UPDATE_FROM, message.sentinel, 0, out)
-            _announce_switch(node, now_us, message.primary, out)
-            _change_primary(node, now_us, message.primary - 1, out)
+    if epoch > node.current_epoch:
+        _adopt_epoch(node, now_us, epoch, out)
+    if node.config_epoch < config_epoch:
+        node.config_epoch = config_epoch
+        if primary != node.primary:
+            _tell(node, now_us, CONFIG_UPDATE_FROM, sender + 1, 0, out)
+            _announce_switch(node, now_us, primary + 1, out)
+            _change_primary(node, now_us, primary, out)
 
 
 # --- small things ----------------------------------------------------------------------------------------------------

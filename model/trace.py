@@ -56,6 +56,9 @@ EVENTS: dict[str, str] = {
     "dns-remove": "the SRV records of the host are removed",
     "dns-add": "they are back",
     "failover": "an operator asked this sentinel for a failover",
+    "forge-hello": "somebody who is no sentinel told this one, or all through this Redis server, of a newer primary, "
+    "`about`; code as for crash; noted whether or not it was let in",
+    "forge-vote": "somebody who is no sentinel asked this one to vote for the sentinel of `about`; noted likewise",
     # sentinel (about = the instance, or the server that is concerned)
     "+sdown": "instance subjectively down; code 0 = the Redis server of `about`, 1 = its sentinel",
     "-sdown": "instance no longer subjectively down; code as for +sdown",

@@ -14,6 +14,8 @@ from model.effects import (
     DROP_PACKETS,
     FAIL_SAVES,
     FAST_DISK,
+    FORGE_HELLO,
+    FORGE_VOTE,
     HEAL,
     MANUAL_FAILOVER,
     MAX_HOSTS,
@@ -27,6 +29,7 @@ from model.effects import (
     STEP,
     VANISH,
 )
+from model.scenario.faults import FORGED_EPOCH_STEP
 from sim import clocks, dns, flows, network, prober, processes, ways
 from sim.state import (
     DELIVER,
@@ -77,6 +80,8 @@ def strike(world, index):
         world.sentinel[fault.host].flush_us = world.flush_us
     elif fault.report == MANUAL_FAILOVER:
         _force_failover(world, fault.host)
+    elif fault.report == FORGE_HELLO or fault.report == FORGE_VOTE:
+        _forge(world, fault, FORGED_EPOCH_STEP * (index + 1))
     elif fault.report == FAIL_SAVES or fault.report == MEND_SAVES or fault.report == BUSY:
         _trouble_redis(world, fault)
     elif DNS_STOP <= fault.report <= DNS_ADD:
@@ -219,12 +224,43 @@ def _wake(world, process):
 
 
 def _force_failover(world, host):
-    """A sentinel that is stopped does not get to read the order."""
-    process = world.process[actor(SENTINEL, host)]
-    if process.alive == 1 and process.paused == 0:
+    if _reads(world, actor(SENTINEL, host)):
         world.out.n = 0
         sentinel.force_failover(world.sentinel[host], clocks.wall_us(world, host), world.out)
         processes.carry_out(world, actor(SENTINEL, host))
+
+
+def _forge(world, fault, epoch):
+    """A message that no sentinel has sent, if the program that it is for lets everybody in; it gets there at once.
+
+    A server passes a hello on to the sentinels that listen to it.
+    """
+    if fault.program == REDIS:
+        if world.redis_is_open == 1 and _reads(world, actor(REDIS, fault.host)):
+            for host in range(world.hosts):
+                if world.redis[fault.host].subscriber[host] != 0:
+                    _believe(world, host, fault, epoch)
+    elif world.sentinel_is_open == 1:
+        _believe(world, fault.host, fault, epoch)
+
+
+def _believe(world, host, fault, epoch):
+    """A sentinel takes no notice of what looks as if it were its own."""
+    actor_ = actor(SENTINEL, host)
+    sender = 0
+    while sender == fault.host or world.process[actor(SENTINEL, sender)].exists == 0:
+        sender += 1
+    if host != sender and _reads(world, actor_):
+        world.out.n = 0
+        is_hello = 1 if fault.report == FORGE_HELLO else 0
+        now_us = clocks.wall_us(world, host)
+        sentinel.believe(world.sentinel[host], now_us, is_hello, sender, epoch, fault.to - 1, world.out)
+        processes.carry_out(world, actor_)
+
+
+def _reads(world, actor_):
+    """A program that is stopped does not get to read what it is sent."""
+    return world.process[actor_].alive == 1 and world.process[actor_].paused == 0
 
 
 def _trouble_redis(world, fault):

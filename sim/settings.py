@@ -81,6 +81,8 @@ def settings_of(scenario: Scenario, phases: Sequence[dict[str, Any]] | None = No
     settings.reboot_down_after_us = scenario.sentinel.reboot_down_after_ms * 1000
     settings.parallel_syncs = scenario.sentinel.parallel_syncs
     settings.flush_us = scenario.sentinel.flush_us
+    settings.redis_is_open = int(scenario.server.password == "")
+    settings.sentinel_is_open = int(scenario.sentinel.password == "")
     configure(settings.registrar, scenario.registrar, scenario.server.password != "")
     settings.keepalive_us = scenario.registrar.tcp_keepalive_s * 1_000_000
     settings.user_timeout_us = scenario.registrar.tcp_user_timeout_ms * 1000

@@ -189,7 +189,7 @@ FAULT_ROW = Record(
     "FaultRow",
     "One entry of the fault time line.",
     [
-        number("report", "CRASH .. MANUAL_FAILOVER", 0, len(REPORTS) - 1),
+        number("report", "CRASH .. FORGE_VOTE", 0, len(REPORTS) - 1),
         number("after", "report that starts its clock, 0 = the first fault does, or did", 0, len(REPORTS) - 1),
         number("host", "host it strikes, or NAME_SERVER; AT_LEADER, AT_PROMOTED before the trigger", 0, NAME_SERVER),
         instant("t_us", "when; before the trigger: how long after it"),
@@ -269,6 +269,8 @@ WORLD = Record(
         nested("way", "from each place to each", WAY, PLACES * PLACES),
         nested("clock", "wall clocks, by place", CLOCK, PLACES),
         duration("flush_us", "one flush of a sentinel's configuration on a good disk"),
+        flag("redis_is_open", "whoever reaches a Redis server may use it: no password"),
+        flag("sentinel_is_open", "whoever reaches a sentinel may use it: no password"),
         duration("give_up_us", "a kernel's patience with unacknowledged data: see sim.network"),
         duration("syn_give_up_us", "and with a connect"),
         duration("keepalive_us", "nodes' connections to Redis are probed when idle for so long, 0 = never"),

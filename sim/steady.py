@@ -88,6 +88,8 @@ SETTINGS = Record(
         duration("reboot_down_after_us", "master-reboot-down-after-period"),
         number("parallel_syncs", "parallel-syncs", 1, MAX_HOSTS),
         duration("flush_us", "one flush of a sentinel's configuration"),
+        flag("redis_is_open", "Redis servers have no password"),
+        flag("sentinel_is_open", "sentinels have no password"),
         nested("registrar", "what registrar nodes do their own way", registrar.KNOBS),
         duration("keepalive_us", "registrar.tcp_keepalive_s"),
         duration("user_timeout_us", "registrar.tcp_user_timeout_ms"),
@@ -140,6 +142,8 @@ def prepare(world, settings, seed, run):
     world.hosts = settings.hosts
     world.first_primary = settings.primary
     world.flush_us = settings.flush_us
+    world.redis_is_open = settings.redis_is_open
+    world.sentinel_is_open = settings.sentinel_is_open
     world.neighbour_us = _NEIGHBOUR_MIN_US + draws.below(world.stream, _NEIGHBOUR_SPREAD_US)
     world.keepalive_us = settings.keepalive_us
     world.user_timeout_us = settings.user_timeout_us

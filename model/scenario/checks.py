@@ -12,6 +12,7 @@ from model.scenario.base import MAX_BINDINGS
 from model.scenario.faults import (
     DNS,
     FAULT_KEYS,
+    FORGES,
     LEADER,
     NAMES_PROMOTED,
     NEEDED_KEYS,
@@ -214,7 +215,38 @@ def _check_fault(scenario: Scenario, where: str, number: int, fault: Fault) -> N
         raise ScenarioError(
             where, f"{key}.at_ms", str(fault.at_ms), f"0 to {scenario.run.horizon_ms}", "the run ends at run.horizon_ms"
         )
+    if fault.kind in FORGES:
+        _check_forged(scenario, where, key, fault)
     _check_undoes(scenario, where, key, fault)
+
+
+def _check_forged(scenario: Scenario, where: str, key: str, fault: Fault) -> None:
+    """Refuse forged messages that name nobody, or that nobody is there to believe."""
+    if fault.to == "*":
+        what = "the host that is named as primary" if fault.kind == "forge-hello" else "the host that gets the vote"
+        raise ScenarioError(where, f"{key}.to", show(fault.to), f"a host: {what}", f"`{fault.kind}` names one")
+    if fault.kind == "forge-vote" and fault.to not in scenario.sentinel_hosts:
+        raise ScenarioError(
+            where, f"{key}.to", show(fault.to), "a host that runs a sentinel", "votes are for sentinels"
+        )
+    door = "redis" if fault.process == "redis" else "sentinel"
+    struck = [host for host in scenario.host if host.name == fault.host]  # none, as long as only a trigger tells it
+    if fault.process == "registrar" or not all(getattr(host, door) for host in struck):
+        raise ScenarioError(
+            where,
+            f"{key}.process",
+            show(fault.process),
+            "redis, sentinel or all, which the host runs",
+            "the message comes in at a sentinel, or by a Redis server's channel",
+        )
+    if len(scenario.sentinel_hosts) < 2:
+        raise ScenarioError(
+            where,
+            f"{key}.kind",
+            show(fault.kind),
+            "a scenario with two sentinels or more",
+            "the message passes as one of another sentinel",
+        )
 
 
 def _check_trigger(where: str, key: str, fault: Fault) -> None:
@@ -235,7 +267,7 @@ def _check_trigger(where: str, key: str, fault: Fault) -> None:
 
 def _check_keys(where: str, key: str, fault: Fault) -> None:
     """Refuse keys that this kind of fault does not have."""
-    if not fault.strikes_process and fault.process != "all":
+    if not (fault.strikes_process or fault.kind == "forge-hello") and fault.process != "all":
         raise ScenarioError(
             where,
             f"{key}.process",
@@ -281,7 +313,8 @@ def _check_runs(scenario: Scenario, where: str, key: str, fault: Fault) -> None:
             f"{host.name} does not run it",
         )
     needs = {
-        "slow-disk": "sentinel", "failover": "sentinel", "fail-saves": "redis", "busy": "redis",
+        "slow-disk": "sentinel", "failover": "sentinel", "forge-vote": "sentinel",
+        "fail-saves": "redis", "busy": "redis",
         "dns-remove": "registrar", "dns-add": "registrar",
     }.get(fault.kind)  # fmt: skip
     if needs and not getattr(host, needs):

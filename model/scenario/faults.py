@@ -11,7 +11,7 @@ from model.scenario.base import MAX_HOSTS, Section, setting
 FaultKind = Literal[
     "crash", "restart", "pause", "resume", "vanish", "return", "partition", "heal",
     "drop", "deliver", "delay", "step", "drift", "slow-disk", "fast-disk", "fail-saves", "mend-saves", "busy",
-    "failover", "dns-stop", "dns-start", "dns-remove", "dns-add",
+    "failover", "dns-stop", "dns-start", "dns-remove", "dns-add", "forge-hello", "forge-vote",
 ]  # fmt: skip
 Process = Literal["all", "redis", "sentinel", "registrar"]
 Trigger = Literal[
@@ -40,10 +40,17 @@ STRIKES_PROCESS = ("crash", "restart", "pause", "resume")
 STRIKES_NETWORK = ("vanish", "return", "partition", "heal", "drop", "deliver", "delay")
 """Faults of the network."""
 
+FORGES = ("forge-hello", "forge-vote")
+"""What somebody does who reaches a sentinel, or a Redis server, and is neither a sentinel nor an operator."""
+
+FORGED_EPOCH_STEP = 1_000
+"""The forged message of entry n of the time line, from 1 on, is of epoch n times this. Kind: assumed (newer than all
+that sentinels come to by themselves, and than the one before)."""
+
 FAULT_KEYS = {
     "restart": ("data", "load_ms"), "partition": ("side",), "drop": ("to", "percent"), "deliver": ("to",),
     "delay": ("to", "delay_us", "jitter_us"), "step": ("step_ms",), "drift": ("drift_ppm",),
-    "slow-disk": ("flush_ms",), "busy": ("busy_ms",),
+    "slow-disk": ("flush_ms",), "busy": ("busy_ms",), "forge-hello": ("to",), "forge-vote": ("to",),
 }  # fmt: skip
 """Keys that only these kinds of faults have."""
 
@@ -72,7 +79,11 @@ class Fault(Section):
         source="entries count from the first fault",
     )
     process: Process = setting(
-        "all", "which program of the host, for crash/restart and pause/resume", kind="assumed", source="the whole host"
+        "all",
+        "which program of the host, for crash/restart and pause/resume; forge-hello: `redis` tells all sentinels "
+        "through the server's channel, else this host's sentinel is told",
+        kind="assumed",
+        source="the whole host",
     )
     data: Literal["empty", "old"] = setting(
         "empty",
@@ -98,7 +109,11 @@ class Fault(Section):
         le=MAX_HOSTS - 1,
     )
     to: str = setting(
-        "*", "drop, deliver, delay: the receiving host, `*` = every other host", kind="assumed", source="all ways"
+        "*",
+        "drop, deliver, delay: the receiving host, `*` = every other host; forge-hello: the host that is named as "
+        "primary; forge-vote: the host whose sentinel the vote is asked for",
+        kind="assumed",
+        source="all ways",
     )
     percent: int = setting(
         100, "drop: packets that are lost", unit="%", kind="assumed", source="one-way loss", ge=0, le=100

@@ -182,6 +182,14 @@ class SentinelSection(Section):
         ge=0,
         le=5_000_000,
     )
+    password: str = setting(
+        "",
+        "requirepass of all sentinels, with which they also talk to each other (a lab password), empty = none",
+        kind="recommended",
+        source="deployment guide: sentinels are set up without; since 5.0.1 they understand requirepass, in both "
+        "directions, since 6.2 sentinel-pass",
+        pattern=r"^[A-Za-z0-9_-]{0,64}$",
+    )
 
 
 class NetworkSection(Section):

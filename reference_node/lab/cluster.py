@@ -238,21 +238,27 @@ class Cluster:
     @asynccontextmanager
     async def sentinel(self, host: str) -> AsyncIterator[Redis]:
         """A connection to the sentinel of `host`, over the client network."""
-        async with _client(self.network.client_address(host), config.SENTINEL_PORT, None) as client:
+        async with _client(
+            self.network.client_address(host), config.SENTINEL_PORT, self._password_of("sentinel")
+        ) as client:
             yield client
 
-    async def connect(self, host: str, kind: str) -> Connection:
-        """An open connection to the ``redis`` or ``sentinel`` of `host`, for a command whose answer nobody awaits."""
+    async def connect(self, host: str, kind: str, *, authenticated: bool = True) -> Connection:
+        """An open connection to the ``redis`` or ``sentinel`` of `host`, with or without its password."""
         is_redis = kind == "redis"
         connection = Connection(
             host=self.network.client_address(host),
             port=config.REDIS_PORT if is_redis else config.SENTINEL_PORT,
-            password=self.scenario.server.password if is_redis else None,
+            password=self._password_of(kind) if authenticated else None,
             socket_timeout=ANSWER_S,
             socket_connect_timeout=ANSWER_S,
         )
         await connection.connect()
         return connection
+
+    def _password_of(self, kind: str) -> str | None:
+        section = self.scenario.server if kind == "redis" else self.scenario.sentinel
+        return section.password or None
 
     async def keep_snapshots(self, hosts: Collection[str]) -> None:
         """Let the servers of `hosts` write their snapshots now, for a restart with old data."""

@@ -77,6 +77,7 @@ def sentinel_conf(scenario: Scenario, network: Network, host: str) -> str:
     lines = [
         f"port {SENTINEL_PORT}",
         "protected-mode no",
+        *([f"requirepass {section.password}"] if section.password else []),
         f"sentinel monitor {MASTER_NAME} {primary} {REDIS_PORT} {section.quorum}",
         f"sentinel down-after-milliseconds {MASTER_NAME} {section.down_after_ms}",
         f"sentinel failover-timeout {MASTER_NAME} {section.failover_timeout_ms}",

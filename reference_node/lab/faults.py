@@ -21,11 +21,12 @@ from redis.asyncio import Connection
 from redis.exceptions import RedisError, ResponseError
 
 from model.scenario import LEADER, PROCESSES, PROMOTED, Fault, Scenario
+from model.scenario.faults import FORGED_EPOCH_STEP
 from model.trace import Event
 from reference_node.dns_server import ClusterZone
 from reference_node.lab import snapshots
 from reference_node.lab.cluster import Cluster, Program
-from reference_node.lab.config import MASTER_NAME
+from reference_node.lab.config import MASTER_NAME, REDIS_PORT, SENTINEL_PORT
 from reference_node.lab.recorder import Recorder, wall_us
 from reference_node.lab.triggers import Triggers
 
@@ -40,6 +41,9 @@ SAVES_LIMIT_S = 2.0
 
 SAVES_POLL_S = 0.001
 """Pause between two questions whether it has. Kind: assumed (precision of the stamp)."""
+
+HELLO_CHANNEL = "__sentinel__:hello"
+"""Where sentinels tell of themselves. Kind: specified (sentinel.c)."""
 
 SCRIPT_LIMIT_MS = 5_000
 """For so long a script leaves everybody without an answer. Kind: vendor default (lua-time-limit)."""
@@ -68,6 +72,10 @@ def in_words_of_the_trace(fault: Fault) -> tuple[str, int, int]:
             return "", abs(fault.step_ms) * 1_000, int(fault.step_ms < 0)
         case "drift":
             return "", int(fault.drift_ppm < 0), abs(fault.drift_ppm)
+        case "forge-hello":
+            return about, 0, PROCESSES.index(fault.process)
+        case "forge-vote":
+            return about, 0, 0
         case "slow-disk":
             return "", fault.flush_ms * 1_000, 0
         case "busy":
@@ -201,6 +209,8 @@ class Faults:
                 stamp = await self._keep_busy(host, fault.busy_ms)
             case "failover":
                 stamp = await self._tell(host, "sentinel", "SENTINEL", "FAILOVER", MASTER_NAME)
+            case "forge-hello" | "forge-vote":
+                stamp = await self._forge(fault, host)
             case "dns-stop" | "dns-start" | "dns-remove" | "dns-add":
                 self._strike_names(fault.kind, host)
             case _:
@@ -322,6 +332,38 @@ class Faults:
             await connection.send_command(*words)
             return stamp
         return wall_us()
+
+    async def _forge(self, fault: Fault, host: str) -> int:
+        """Say what no sentinel of this cluster has said, without a password; return when.
+
+        Whom it is about, and whom it pretends to be, is known from the lab. Whoever is let in could ask for all of it.
+        """
+        number = next(place for place, each in enumerate(self._scenario.fault, 1) if each is fault)
+        epoch = number * FORGED_EPOCH_STEP
+        door = "redis" if fault.process == "redis" else "sentinel"
+        stamp = wall_us()
+        with suppress(RedisError, OSError):
+            connection = await self._cluster.connect(host, door, authenticated=False)
+            self._connections.append(connection)
+            if fault.kind == "forge-hello":
+                words = ["PUBLISH", HELLO_CHANNEL, self._forged_hello(host, fault.to, epoch)]
+            else:
+                await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME)
+                ip, port = await connection.read_response()
+                words = ["SENTINEL", "IS-MASTER-DOWN-BY-ADDR", ip, port, epoch, self._sentinel_id(fault.to)]
+            stamp = wall_us()
+            await connection.send_command(*words)
+        return stamp
+
+    def _forged_hello(self, host: str, named: str, epoch: int) -> str:
+        """As from another sentinel: its address, port, id, epoch; group; address, port and epoch of the primary."""
+        network = self._cluster.network
+        sender = next(each for each in self._scenario.sentinel_hosts if each != host)
+        own = [network.address(sender), SENTINEL_PORT, self._sentinel_id(sender), epoch]
+        return ",".join(map(str, [*own, MASTER_NAME, network.address(named), REDIS_PORT, epoch]))
+
+    def _sentinel_id(self, host: str) -> str:
+        return next(number for number, each in self._cluster.sentinel_ids.items() if each == host)
 
     async def _open(self, host: str, kind: str) -> Connection:
         """A connection that stays open until the end of the run."""

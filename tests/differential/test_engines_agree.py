@@ -25,6 +25,7 @@ from model.scenario import (
     load,
     parse,
 )
+from model.scenario.faults import FORGES
 from model.versions import Version
 from sim import simulate
 
@@ -73,6 +74,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         "server": {
             "version": draw(st.sampled_from(get_args(Version))),
             "diskless_sync_delay_ms": draw(st.sampled_from([0, 1_000, 5_000])),
+            "password": draw(st.sampled_from(["known", "known", ""])),
             "min_replicas_to_write": draw(st.integers(0, 2)),
             "min_replicas_max_lag_s": draw(st.integers(1, 3)),
             "repl_timeout_s": draw(st.sampled_from([2, 60])),
@@ -82,6 +84,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "down_after_ms": draw(st.integers(200, 3_000)),
             "failover_timeout_ms": draw(st.integers(500, 6_000)),
             "parallel_syncs": draw(st.integers(1, 3)),
+            "password": draw(st.sampled_from(["", "", "known"])),
             "flush_us": draw(st.sampled_from([0, 500, 20_000])),
         },
         "network": {
@@ -155,6 +158,9 @@ def _fault(draw: st.DrawFn, names: list[str], nodes: list[str], at_ms: int) -> d
     if kind in ("crash", "pause"):
         runs = ["registrar"] if entry["host"] in nodes else []
         entry["process"] = draw(st.sampled_from(["all", "redis", "sentinel", *runs]))
+    if kind in FORGES:
+        entry["to"] = draw(st.sampled_from([name for name in names if name != entry["host"]]))
+        entry["process"] = draw(st.sampled_from(["all", *(["redis"] if kind == "forge-hello" else [])]))
     if kind in ("drop", "delay"):
         entry["to"] = _receiver(draw, names, entry["host"])
     return entry
@@ -198,6 +204,14 @@ def test_same_seed_gives_same_trace_in_world_and_batch(scenario: Scenario, seed:
 def test_host_loss_scenarios_agree(name: str) -> None:
     scenario = load(f"scenarios/host_loss/{name}.toml")
     assert simulate(scenario, 2, 7, "batch", 1) == simulate(scenario, 2, 7, "world", 1)
+
+
+@pytest.mark.parametrize("name", ["forged_hello", "forged_hello_through_redis", "forged_votes"])
+def test_forged_messages_agree(name: str) -> None:
+    scenario = load(f"scenarios/security/{name}.toml")
+    traces = simulate(scenario, 2, 7, "batch", 1)
+    assert traces == simulate(scenario, 2, 7, "world", 1)
+    assert all(any(each.event == "+vote-for-leader" for each in trace.events) for trace in traces)
 
 
 def test_engines_agree_where_nothing_pauses() -> None:

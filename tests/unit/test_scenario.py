@@ -285,7 +285,8 @@ def test_the_message_says_where_what_allowed_and_what_next():
         (
             "[sentinel]\ndown_afer_ms = 1000\n",
             ("sentinel.down_afer_ms", "unknown (value 1000)",
-             "one of quorum, down_after_ms, failover_timeout_ms, reboot_down_after_ms, parallel_syncs, flush_us",
+             "one of quorum, down_after_ms, failover_timeout_ms, reboot_down_after_ms, parallel_syncs, flush_us, "
+             "password",
              "did you mean `down_after_ms`?"),
         ),
         (
@@ -439,6 +440,8 @@ OWN_KEYS = [
     ("drift", {"drift_ppm": 500}),
     ("slow-disk", {"flush_ms": 500}),
     ("busy", {"busy_ms": 7000}),
+    ("forge-hello", {"to": "host2"}),
+    ("forge-vote", {"to": "host2"}),
 ]
 
 
@@ -479,7 +482,8 @@ def test_only_a_redis_server_comes_back_with_data():
 
 @pytest.mark.parametrize(
     ("kind", "needs", "keys"),
-    [("slow-disk", "sentinel", {"flush_ms": 1}), ("failover", "sentinel", {}), ("fail-saves", "redis", {}),
+    [("slow-disk", "sentinel", {"flush_ms": 1}), ("failover", "sentinel", {}),
+     ("forge-vote", "sentinel", {"to": "host1"}), ("fail-saves", "redis", {}),
      ("busy", "redis", {"busy_ms": 1})],
 )  # fmt: skip
 def test_a_fault_of_a_program_that_the_host_does_not_run_is_refused(kind, needs, keys):
@@ -693,3 +697,17 @@ def test_the_name_server_is_on_no_host():
 
 def test_records_can_only_be_removed_of_a_node():
     assert "registrar" in str(refusal(event("dns-remove", host="host3")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "key", "given"),
+    [
+        ("forge-hello", {}, "to", '"*"'),
+        ("forge-vote", {}, "to", '"*"'),
+        ("forge-hello", {"to": "host2", "process": "registrar"}, "process", '"registrar"'),
+        ("forge-vote", {"to": "host2", "process": "redis"}, "process", '"redis"'),
+    ],
+)
+def test_a_forged_message_names_somebody_and_comes_in_by_a_door(kind, keys, key, given):
+    error = refusal(event(kind, **keys))
+    assert parts(error)[:2] == (f"fault.0.{key}", given)
