@@ -119,6 +119,15 @@ def make_tasks(
         It cannot.
     """
     isolations.require_network_faults(isolation, isolations.network_needs(scenario))
+    if (
+        scenario.sentinel.password
+        and scenario.registrar.follow_sentinel
+        and any(each.registrar for each in scenario.host)
+    ):
+        raise EnvironmentLacks(
+            "registrar nodes that follow sentinels do not know the sentinels' password\n\n"
+            "hint: simulate it, or leave out `sentinel.password` or `registrar.follow_sentinel`"
+        )
     if shim.programs(scenario):
         shim.build()  # now, so that a machine that cannot says so before anything starts
     return [Task.make(scenario, run, seed, server, isolation, _log_folder(keep_logs, run)) for run in numbers]
